@@ -1,0 +1,52 @@
+//go:build unix
+
+package socket
+
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// CanAwait is true where Await and Watch work: not for a connection that cannot be looked at, such as TLS.
+func (c *Conn) CanAwait() bool { return c.raw != nil }
+
+// Await waits until there is something to read, an end or an error included, and takes none of it. limit is as for
+// Read. It keeps no memory but the goroutine's, and wants a connection that CanAwait.
+func (c *Conn) Await(limit time.Duration) error {
+	c.readBy.arm(limit)
+	return c.raw.Read(readable)
+}
+
+// Watch waits until the other side has reset the connection and returns true, or until Interrupt or Close and returns
+// false. Bytes that arrive and an end that is sent (a half-close) do not end it. Nobody may read meanwhile.
+// Without CanAwait it returns false at once.
+func (c *Conn) Watch() (reset bool) {
+	if c.raw == nil {
+		return false
+	}
+	for {
+		err := c.raw.Read(broken)
+		if err == nil || !IsTimeout(err) || c.readBy.interrupted() {
+			return err == nil
+		}
+		c.readBy.disarm() // it was armed for a read, long ago
+	}
+}
+
+// readable asks poll and does not peek: a peek takes a reset's error away, and the read that follows would find an end.
+func readable(fd uintptr) bool { return polled(fd, unix.POLLIN) != 0 }
+
+// broken is true for a connection that was reset, or closed in both directions.
+func broken(fd uintptr) bool {
+	return polled(fd, 0)&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0
+}
+
+// polled is what poll finds, of wanted and of what it always tells. Nothing is also what a signal makes of nothing.
+func polled(fd uintptr, wanted int16) int16 {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: wanted}}
+	if n, err := unix.Poll(fds, 0); err != nil || n == 0 {
+		return 0
+	}
+	return fds[0].Revents
+}
