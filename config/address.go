@@ -1,0 +1,232 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// Address is where a server is reached. It is comparable: two spellings of one address are equal.
+type Address struct {
+	Scheme string // "http" or "unix"
+	Host   string // name or IP address, without brackets; empty for unix
+	Port   uint16 // 0 for unix
+	Path   string // the socket's path; empty unless unix
+}
+
+// ErrNotSupported marks what the design knows and this version does not do yet.
+var ErrNotSupported = errors.New("not supported yet")
+
+// maxSocketPath is what the kernel's sockaddr_un holds, less its closing zero.
+const maxSocketPath = 107
+
+// UnmarshalText reads the forms that Server.Address lists.
+func (a *Address) UnmarshalText(text []byte) error {
+	parsed, err := ParseAddress(string(text))
+	if err != nil {
+		return err
+	}
+	*a = parsed
+	return nil
+}
+
+// MarshalText returns the canonical form, see String.
+func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
+
+// String returns the canonical form: "http://HOST:PORT" or "unix:PATH".
+func (a Address) String() string {
+	if a.Scheme == "unix" {
+		return "unix:" + a.Path
+	}
+	return a.Scheme + "://" + a.Dial()
+}
+
+// Network is "tcp" or "unix", for a dialer.
+func (a Address) Network() string {
+	if a.Scheme == "unix" {
+		return "unix"
+	}
+	return "tcp"
+}
+
+// Dial is what a dialer of Network wants: "HOST:PORT" with brackets around IPv6, or the socket's path.
+func (a Address) Dial() string {
+	if a.Scheme == "unix" {
+		return a.Path
+	}
+	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
+}
+
+// ParseAddress reads a server address in any of the forms that Server.Address lists.
+func ParseAddress(text string) (Address, error) {
+	address, err := parseAddress(text)
+	if err != nil {
+		return Address{}, fmt.Errorf("cannot use server address %s: %w", shown(text), err)
+	}
+	return address, nil
+}
+
+func parseAddress(text string) (Address, error) {
+	if socket, ok := cutScheme(text, "unix:"); ok {
+		clean, err := socketPath(socket)
+		return Address{Scheme: "unix", Path: clean}, err
+	}
+	if strings.Contains(text, "@") {
+		return Address{}, errors.New("user information has no meaning here; remove all up to the '@'")
+	}
+	scheme, rest, found := strings.Cut(text, "//")
+	if !found {
+		scheme, rest = "", text
+	}
+	switch strings.ToLower(scheme) {
+	case "", "http:":
+		return httpAddress(rest)
+	case "https:":
+		return Address{}, fmt.Errorf("https is %w; use http:// inside a network you trust", ErrNotSupported)
+	case "fd:":
+		return Address{}, fmt.Errorf("inherited descriptors are %w", ErrNotSupported)
+	default:
+		return Address{}, fmt.Errorf("unknown scheme %q; use http://HOST:PORT or unix:/PATH", strings.TrimSuffix(scheme, ":"))
+	}
+}
+
+func httpAddress(rest string) (Address, error) {
+	rest = strings.TrimSuffix(rest, "/")
+	if strings.ContainsAny(rest, "/?#") {
+		return Address{}, errors.New("a path, query or fragment has no meaning here; give HOST:PORT only")
+	}
+	host, portText, err := splitHostPort(rest)
+	if err != nil {
+		return Address{}, err
+	}
+	if host == "" {
+		return Address{}, errors.New("the host is missing, as in http://10.0.0.4:8081")
+	}
+	port := uint16(80)
+	if portText != "" {
+		port, err = parsePort(portText[1:], 1)
+	}
+	return Address{Scheme: "http", Host: host, Port: port}, err
+}
+
+// shown is an address as an error may show it: what stands before an '@' can be a password.
+func shown(text string) string {
+	if at := strings.LastIndexByte(text, '@'); at >= 0 {
+		text = Mask + text[at:]
+	}
+	return quote(text)
+}
+
+// cutScheme is strings.CutPrefix for a scheme, in which upper and lower case are one.
+func cutScheme(text, scheme string) (rest string, found bool) {
+	if len(text) < len(scheme) || !strings.EqualFold(text[:len(scheme)], scheme) {
+		return text, false
+	}
+	return text[len(scheme):], true
+}
+
+// socketPath checks the path of a unix socket and returns its one spelling.
+func socketPath(text string) (string, error) {
+	if !strings.HasPrefix(text, "/") {
+		return "", errors.New("a unix socket needs an absolute path, as in unix:/run/app.sock")
+	}
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] == 0x7f {
+			return "", fmt.Errorf("control byte %q in the socket's path", text[i])
+		}
+	}
+	clean := path.Clean(text)
+	if clean == "/" || strings.HasSuffix(text, "/") {
+		return "", errors.New("the socket's path names a directory")
+	}
+	if len(clean) > maxSocketPath {
+		return "", fmt.Errorf("the socket's path has %d bytes; the system takes %d", len(clean), maxSocketPath)
+	}
+	return clean, nil
+}
+
+// splitHostPort reads HOST, HOST:PORT, [IPv6] and [IPv6]:PORT. The host is canonical or empty;
+// the port keeps its colon, so that an empty text means there was none.
+func splitHostPort(text string) (host, port string, err error) {
+	host = text
+	switch colon := strings.LastIndexByte(text, ':'); {
+	case strings.HasPrefix(text, "["):
+		end := strings.IndexByte(text, ']')
+		if end < 0 || (end+1 < len(text) && text[end+1] != ':') {
+			return "", "", errors.New("the brackets do not match; an IPv6 address is written [::1]:8080")
+		}
+		host, port = text[:end+1], text[end+1:]
+	case colon >= 0 && strings.IndexByte(text, ':') != colon:
+		return "", "", errors.New("an IPv6 address needs brackets, as in [::1]:8080")
+	case colon >= 0:
+		host, port = text[:colon], text[colon:]
+	}
+	host, err = canonicalHost(host)
+	return host, port, err
+}
+
+func parsePort(text string, least uint16) (uint16, error) {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || uint16(n) < least {
+		return 0, fmt.Errorf("bad port %s: want a number from %d to 65535", quote(text), least)
+	}
+	return uint16(n), nil
+}
+
+// canonicalHost checks a name, an IPv4 address or a bracketed IPv6 address and returns its one spelling.
+func canonicalHost(host string) (string, error) {
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		return canonicalIPv6(strings.TrimSuffix(inner, "]"))
+	}
+	for i := range len(host) {
+		if !isNameByte(host[i]) {
+			return "", fmt.Errorf("bad byte %q in the host: want letters, digits, '.', '-' and '_'", host[i])
+		}
+	}
+	return canonicalName(strings.ToLower(host))
+}
+
+func canonicalIPv6(text string) (string, error) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil || !addr.Is6() {
+		return "", errors.New("what stands in the brackets is not an IPv6 address")
+	}
+	zone := addr.Zone()
+	for i := range len(zone) {
+		if !isNameByte(zone[i]) {
+			return "", fmt.Errorf("bad byte %q in the zone of the IPv6 address", zone[i])
+		}
+	}
+	return addr.Unmap().String(), nil
+}
+
+// canonicalName checks a lower-case name or IPv4 address. The empty name passes: it is the caller's matter.
+func canonicalName(host string) (string, error) {
+	if len(host) > 253 {
+		return "", fmt.Errorf("the host has %d bytes: names end at 253", len(host))
+	}
+	labels := strings.Split(strings.TrimSuffix(host, "."), ".")
+	for _, label := range labels {
+		if host != "" && (label == "" || len(label) > 63) {
+			return "", errors.New("a part of the host between dots has no bytes, or more than 63")
+		}
+	}
+	// A name never ends in a number, so this is an IPv4 address or a slip of the pen in one.
+	last := labels[len(labels)-1]
+	if last == "" || strings.Trim(last, "0123456789") != "" {
+		return host, nil
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return "", errors.New("it ends in a number and is not an IPv4 address, as in 10.0.0.4")
+	}
+	return addr.String(), nil
+}
+
+func isNameByte(c byte) bool {
+	return c == '.' || c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}

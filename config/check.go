@@ -1,0 +1,172 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+)
+
+// shorthands puts port and debug into the keys that they are short for.
+func (l *loader) shorthands() {
+	l.shortPort()
+	config := &l.out.Config
+	debug, level := l.top("debug"), l.top("log", "level")
+	if config.Debug && level < debug {
+		config.Log.Level = "debug"
+		l.out.derived[joinPath([]string{"log", "level"})] = "debug"
+	}
+	// Empty is one thing, however it was written.
+	if len(config.Users) == 0 {
+		config.Users = nil
+	}
+	if len(config.TrustedProxies) == 0 {
+		config.TrustedProxies = nil
+	}
+	if len(config.Forwarding) == 0 {
+		config.Forwarding = nil
+	}
+}
+
+// shortPort settles listen: by itself, from port, or by default. The higher layer wins; within one they exclude each other.
+func (l *loader) shortPort() {
+	config := &l.out.Config
+	for _, layer := range []Layer{LayerFile, LayerEnvironment, LayerArguments} {
+		if l.gives(layer, "port") && l.gives(layer, "listen") {
+			l.fail(l.at(layer, "port"), []string{"port"}, fmt.Sprintf(
+				"port is short for listen, and both are given; listen is at %s", l.at(layer, "listen")))
+			return
+		}
+	}
+	port, listen := l.top("port"), l.top("listen")
+	switch {
+	case port == LayerDefault && listen == LayerDefault:
+		config.Listen = []Listener{{listenPort(80)}}
+	case port > listen:
+		config.Listen = []Listener{{listenPort(config.Port)}}
+		l.out.derived["listen"] = "port"
+		l.warnReplaced("port", port, "listen", listen)
+	default:
+		config.Port = 0
+		l.warnReplaced("listen", listen, "port", port)
+	}
+}
+
+func (l *loader) warnReplaced(key string, layer Layer, other string, lower Layer) {
+	if lower != LayerDefault {
+		text := fmt.Sprintf("replaces %s at %s", other, l.at(lower, other))
+		l.warnings = append(l.warnings, Problem{Origin: l.at(layer, key), Path: []string{key}, Text: text})
+	}
+}
+
+// top is the highest layer that gives the key at path.
+func (l *loader) top(path ...string) Layer {
+	for layer := LayerArguments; layer > LayerDefault; layer-- {
+		if l.gives(layer, path...) {
+			return layer
+		}
+	}
+	return LayerDefault
+}
+
+func (l *loader) gives(layer Layer, path ...string) bool {
+	var values any = map[Layer]map[string]any{
+		LayerFile: l.settings, LayerEnvironment: l.out.environment.values, LayerArguments: l.out.arguments.values,
+	}[layer]
+	for _, step := range path {
+		m, ok := values.(map[string]any)
+		if !ok || m[step] == nil {
+			return false
+		}
+		values = m[step]
+	}
+	return true
+}
+
+// at is the place of the key at path in one layer.
+func (l *loader) at(layer Layer, path ...string) Origin {
+	origin := Origin{}
+	switch layer {
+	case LayerFile:
+		origin, _ = l.out.file.locate(path)
+	case LayerEnvironment:
+		origin, _, _ = l.out.environment.locate(path)
+	case LayerArguments:
+		origin, _, _ = l.out.arguments.locate(path)
+	}
+	return origin
+}
+
+func (l *loader) fail(origin Origin, path []string, text string) {
+	l.problems = append(l.problems, Problem{Origin: origin, Path: path, Text: text})
+}
+
+// check finds what is wrong with values that are right one by one.
+func (l *loader) check() {
+	config := &l.out.Config
+	if len(config.Listen) == 0 && !l.failed() {
+		l.problems = append(l.problems, l.out.Problem([]string{"listen"}, "the list is empty; want an address, as in ':80', or remove the key"))
+	}
+	var addresses []string
+	for _, listener := range config.Listen {
+		addresses = append(addresses, listener.Address.String())
+	}
+	l.checkTwice(addresses, []string{"listen"})
+	var names []string
+	for name, backend := range config.Backends {
+		if len(backend.Servers) != 1 { // one is the usual, and nothing to look at
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		l.checkServers([]string{"backends", name, "servers"}, config.Backends[name].Servers)
+	}
+	l.checkEmpty()
+}
+
+func (l *loader) checkServers(path []string, servers []Server) {
+	if len(servers) == 0 {
+		l.warnings = append(l.warnings, l.out.Problem(path, "there are no servers; every request is answered 503"))
+		return
+	}
+	addresses := make([]string, len(servers))
+	for i, server := range servers {
+		if server.Address != (Address{}) {
+			addresses[i] = server.Address.String()
+		}
+	}
+	l.checkTwice(addresses, path)
+}
+
+// checkTwice reports the addresses of a list that stand in it before. An empty one has been reported.
+func (l *loader) checkTwice(addresses, list []string) {
+	first := make(map[string]int, len(addresses))
+	for i, address := range addresses {
+		before, twice := first[address]
+		if !twice || address == "" {
+			first[address] = i
+			continue
+		}
+		item := func(i int) []string { return append(append([]string{}, list...), strconv.Itoa(i)) }
+		text := fmt.Sprintf("%s is given twice; first at %s", word(address), l.out.Problem(item(before), "").Origin)
+		l.problems = append(l.problems, l.out.Problem(item(i), text))
+	}
+}
+
+// checkEmpty reports that there is nothing to balance, unless another problem tells why.
+func (l *loader) checkEmpty() {
+	if len(l.out.Config.Backends) > 0 {
+		return
+	}
+	for _, problem := range slices.Concat(l.problems, l.out.environment.problems, l.out.arguments.problems) {
+		if len(problem.Path) == 0 || problem.Path[0] == "backends" || l.keys.field(problem.Path[0]) == nil {
+			return
+		}
+	}
+	origin := Origin{}
+	if l.out.File != "" {
+		origin = Origin{Layer: LayerFile, Name: l.out.File}
+	}
+	l.fail(origin, nil, "there are no backends; name one as an argument, as in example.com=127.0.0.1:8081,"+
+		" or in the file: backends: {example.com: {servers: [{address: '127.0.0.1:8081'}]}}")
+}

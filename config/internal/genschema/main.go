@@ -1,0 +1,158 @@
+// Command genschema writes config/schema.json, the JSON Schema of the config file, from the table of
+// config.Keys and the doc comments of the config structs. Run it by `go generate ./config/`.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"l7/config"
+)
+
+func main() {
+	text, err := generate(".")
+	if err == nil {
+		err = os.WriteFile("schema.json", text, 0o644) //nolint:gosec // G306: a source file like its neighbours, for everyone to read
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "genschema:", err)
+		os.Exit(1)
+	}
+}
+
+// generate returns the schema; dir is where the Go files of package config are.
+func generate(dir string) ([]byte, error) {
+	comments, err := readComments(dir)
+	if err != nil {
+		return nil, err
+	}
+	g := generator{comments}
+	root := g.schema(config.Keys())
+	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+	root["title"] = "l7 config file"
+	root["not"] = object{"required": []string{"port", "listen"}}
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	err = encoder.Encode(root)
+	return out.Bytes(), err
+}
+
+// object is a JSON object; its keys come out sorted.
+type object map[string]any
+
+// generator turns keys into schemas.
+type generator struct{ comments comments }
+
+// durationPattern accepts what the loader accepts: numbers with units, and no sign.
+const durationPattern = `^([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$`
+
+// sizePattern accepts what the loader accepts: a whole number with a unit, or 0.
+const sizePattern = `^([0-9]+ *(B|[KMG]i?B)|0+)$`
+
+func (g generator) schema(k *config.Key) object {
+	switch k.Kind {
+	case config.KindSection:
+		return g.section(k)
+	case config.KindMap:
+		return g.table(k)
+	case config.KindList:
+		return g.list(k)
+	}
+	return leaf(k)
+}
+
+func (g generator) section(k *config.Key) object {
+	properties := object{}
+	short := object(nil)
+	required := []string{}
+	for _, f := range k.Fields {
+		property := g.schema(f)
+		if f.Main {
+			short = leaf(f)
+			required = append(required, f.Name)
+		}
+		if text := g.comments[k.Type.Name()+"."+f.Field]; text != "" {
+			property["description"] = text
+		}
+		properties[f.Name] = property
+	}
+	full := object{"type": "object", "properties": properties, "additionalProperties": false}
+	if short == nil {
+		return full
+	}
+	full["required"] = required
+	return object{"anyOf": []object{short, full}}
+}
+
+func (g generator) table(k *config.Key) object {
+	table := object{"type": "object", "additionalProperties": g.schema(k.Item)}
+	if k.Item.Kind == config.KindSecret {
+		table["propertyNames"] = object{"pattern": `^[^:\x00-\x1f\x7f-\x9f]+$`}
+	}
+	return table
+}
+
+// list is a list of items; an item with a short form may stand alone.
+func (g generator) list(k *config.Key) object {
+	item := g.schema(k.Item)
+	list := object{"type": "array", "items": item}
+	forms, ok := item["anyOf"].([]object)
+	if !ok {
+		return list
+	}
+	return object{"anyOf": []object{forms[0], list}}
+}
+
+// leaf is the schema of a single value. Where text is wanted, the loader takes any scalar as it is written.
+func leaf(k *config.Key) object {
+	anyText := []string{"string", "number", "boolean"}
+	s := object{}
+	switch k.Kind {
+	case config.KindText:
+		s["type"] = anyText
+	case config.KindSecret:
+		s["type"] = anyText
+		s["minLength"] = 1
+		s["not"] = object{"const": config.Mask}
+	case config.KindNumber:
+		s["type"] = "integer"
+		s["minimum"], s["maximum"] = k.Min, k.Max
+	case config.KindBool:
+		s["type"] = "boolean"
+	case config.KindDuration:
+		s["type"] = "string"
+		s["pattern"] = durationPattern
+	case config.KindSize:
+		s["anyOf"] = []object{{"type": "string", "pattern": sizePattern}, {"const": 0}}
+	case config.KindAddress:
+		s["type"] = "string"
+		s["minLength"] = 1
+	}
+	if k.Enum != nil {
+		s["type"] = "string"
+		s["enum"] = k.Enum
+	}
+	addValues(s, k)
+	return s
+}
+
+// addValues adds the default and the example as values of the key's own type.
+func addValues(s object, k *config.Key) {
+	for name, text := range map[string]string{"default": k.Default, "examples": k.Example} {
+		var value any = text
+		if text == "" || k.Kind == config.KindSecret {
+			continue
+		}
+		if k.Kind == config.KindNumber || k.Kind == config.KindBool {
+			value = json.RawMessage(text)
+		}
+		if name == "examples" {
+			value = []any{value}
+		}
+		s[name] = value
+	}
+}

@@ -1,0 +1,75 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+)
+
+// ListenAddress is where a listener stands. It is comparable.
+type ListenAddress struct {
+	Network string // "tcp" (IPv4 and IPv6 where the host is empty) or "unix"
+	Addr    string // what net.Listen wants: ":80", "127.0.0.1:80", "[::1]:80", or the socket's path
+}
+
+// UnmarshalText reads ':80', '127.0.0.1:80', '[::1]:80' and 'unix:/run/l7.sock'.
+func (l *ListenAddress) UnmarshalText(text []byte) error {
+	parsed, err := ParseListenAddress(string(text))
+	if err != nil {
+		return err
+	}
+	*l = parsed
+	return nil
+}
+
+// MarshalText returns the canonical form, see String.
+func (l ListenAddress) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// String returns the form that the config file takes.
+func (l ListenAddress) String() string {
+	if l.Network == "unix" {
+		return "unix:" + l.Addr
+	}
+	return l.Addr
+}
+
+// ParseListenAddress reads the forms that Listener.Address lists. Port 0 lets the system choose.
+func ParseListenAddress(text string) (ListenAddress, error) {
+	address, err := parseListenAddress(text)
+	if err != nil {
+		return ListenAddress{}, fmt.Errorf("cannot listen on %s: %w", shown(text), err)
+	}
+	return address, nil
+}
+
+func parseListenAddress(text string) (ListenAddress, error) {
+	if socket, ok := cutScheme(text, "unix:"); ok {
+		clean, err := socketPath(socket)
+		return ListenAddress{Network: "unix", Addr: clean}, err
+	}
+	if strings.Contains(text, "@") {
+		return ListenAddress{}, errors.New("user information has no meaning here; remove all up to the '@'")
+	}
+	if _, ok := cutScheme(text, "fd:"); ok {
+		return ListenAddress{}, fmt.Errorf("inherited descriptors are %w", ErrNotSupported)
+	}
+	if _, err := strconv.Atoi(text); err == nil {
+		return ListenAddress{}, fmt.Errorf("a port stands behind a colon, as in ':%s'", text)
+	}
+	host, portText, err := splitHostPort(text)
+	if err != nil {
+		return ListenAddress{}, err
+	}
+	if portText == "" {
+		return ListenAddress{}, errors.New("the port is missing, as in ':80' or '127.0.0.1:80'")
+	}
+	port, err := parsePort(portText[1:], 0)
+	return ListenAddress{Network: "tcp", Addr: net.JoinHostPort(host, strconv.Itoa(int(port)))}, err
+}
+
+// listenPort is the listen address that the key port stands for.
+func listenPort(port int) ListenAddress {
+	return ListenAddress{Network: "tcp", Addr: ":" + strconv.Itoa(port)}
+}

@@ -1,0 +1,117 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// Loaded is a config and what is known of its making.
+type Loaded struct {
+	Config   Config
+	File     string    // the file that was read, empty for none
+	Warnings []Problem // what works but deserves a word
+
+	file        file
+	environment layer
+	arguments   layer
+	derived     map[string]string // joined path of a derived value -> of the key it comes from
+}
+
+// Format writes which config this is, for every verb: the text of the file has passwords in it.
+func (l *Loaded) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "config of %q", l.File) }
+
+// Load reads all layers, a higher one winning over a lower: defaults, the file, environ (in the form of
+// os.Environ), args. The error is Problems, with every mistake that there is; then nothing is returned.
+func Load(args Args, environ []string) (*Loaded, error) {
+	return load(args, environ, readFile)
+}
+
+// load is Load with the file's text coming from read.
+func load(args Args, environ []string, read func(name string) ([]byte, error)) (*Loaded, error) {
+	l := &loader{keys: Keys(), out: &Loaded{derived: map[string]string{}}}
+	variables, err := readEnvironment(l.keys, environ)
+	if err != nil {
+		return nil, Problems{{Origin: Origin{Layer: LayerEnvironment}, Text: err.Error()}}
+	}
+	l.out.environment, l.out.arguments = variables.layer, *readArguments(l.keys, args)
+	l.warnings = variables.warnings()
+	l.out.File = cmp.Or(args.File, variables.config)
+	l.out.file.name = l.out.File
+	if l.out.File != "" {
+		l.readFile(read, args.File == "")
+	}
+	if err := l.merge(); err != nil {
+		l.problems = append(l.problems, Problem{Text: err.Error()})
+	}
+	l.shorthands()
+	l.check()
+	return l.result()
+}
+
+// loader is one run of Load.
+type loader struct {
+	keys     *Key
+	out      *Loaded
+	data     []byte         // the file's text, nil if there is none to read
+	settings map[string]any // what the file gives outside backends
+	tree     *tree          // keeps the file's nodes alive until the run ends
+	problems Problems
+	warnings Problems
+}
+
+func (l *loader) result() (*Loaded, error) {
+	l.problems = append(l.problems, l.out.environment.problems...)
+	l.problems = append(l.problems, l.out.arguments.problems...)
+	if len(l.problems) > 0 {
+		l.problems.sort()
+		return nil, l.problems
+	}
+	l.warnings.sort()
+	l.out.Warnings = l.warnings
+	for _, layer := range []*layer{&l.out.environment, &l.out.arguments} {
+		layer.values, layer.backends = nil, nil // they are in the Config now, passwords included
+	}
+	return l.out, nil
+}
+
+// maxFile is the largest config file, in bytes: a device in its place must not fill the memory.
+const maxFile = 256 << 20
+
+// readFile reads a file whole. Its errors do not name the file: they are shown behind its name.
+func readFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err == nil {
+		defer f.Close()
+		var data []byte
+		data, err = io.ReadAll(io.LimitReader(f, maxFile+1))
+		if len(data) > maxFile {
+			return nil, fmt.Errorf("cannot read the file: it is larger than %d MiB", maxFile>>20)
+		}
+		if err == nil {
+			return data, nil
+		}
+	}
+	var place *fs.PathError
+	if errors.As(err, &place) {
+		err = place.Err
+	}
+	return nil, fmt.Errorf("cannot read the file: %w", err)
+}
+
+// readFile reads the file's bytes, for merge to parse.
+func (l *loader) readFile(read func(string) ([]byte, error), fromVariable bool) {
+	data, err := read(l.out.File)
+	if err == nil {
+		l.data = data
+		return
+	}
+	text := err.Error()
+	if fromVariable {
+		text += " (" + variableConfig + " names it)"
+	}
+	l.problems = append(l.problems, Problem{Origin: Origin{Layer: LayerFile, Name: l.out.File}, Text: text})
+}
