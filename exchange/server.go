@@ -1,0 +1,133 @@
+package exchange
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"l7/config"
+	"l7/socket"
+)
+
+// Server is one server address: its connections and its requests in flight. It outlives reloads.
+// All methods may be called at the same time from several goroutines.
+type Server struct {
+	addr     config.Address
+	pools    *Pools
+	idle     idleConns
+	inFlight atomic.Int64
+}
+
+// Pools are the buffers that all exchanges of a process share.
+type Pools struct {
+	head *socket.Pool // takes a usual head with a small body
+	body *socket.Pool // what bodies are copied through
+}
+
+// NewPools returns empty pools.
+func NewPools() *Pools {
+	return &Pools{head: socket.NewPool(headSize), body: socket.NewPool(bodySize)}
+}
+
+const (
+	headSize = 16 << 10
+	bodySize = 64 << 10
+)
+
+// Head hands out buffers that take a usual head with a small body in one read.
+func (p *Pools) Head() *socket.Pool { return p.head }
+
+// Body hands out buffers that bodies are copied through.
+func (p *Pools) Body() *socket.Pool { return p.body }
+
+// NewServer returns the Server of an address. It connects on the first request; connections that are not used for
+// longer than idle are closed.
+func NewServer(addr config.Address, pools *Pools, idle time.Duration) *Server {
+	s := &Server{addr: addr, pools: pools}
+	s.idle.keep(idle)
+	return s
+}
+
+// Address is where the server is reached.
+func (s *Server) Address() config.Address { return s.addr }
+
+// KeepIdle changes how long an unused connection is kept.
+func (s *Server) KeepIdle(d time.Duration) { s.idle.keep(d) }
+
+// Idle is the number of connections that wait for a request.
+func (s *Server) Idle() int { return s.idle.len() }
+
+// Close closes the connections that are not in use, and those in use as soon as their exchange ends.
+func (s *Server) Close() { s.idle.close() }
+
+// PendingRequests is the number of requests in flight, until the last byte of their response has been passed on.
+// It is what fasthttp.LBClient asks for.
+func (s *Server) PendingRequests() int { return int(s.inFlight.Load()) }
+
+// DoDeadline does the exchange that the request carries, see Carried. It implements fasthttp.BalancingClient; the response
+// and the deadline have no part in it.
+func (s *Server) DoDeadline(req *fasthttp.Request, _ *fasthttp.Response, _ time.Time) error {
+	return s.Do(Carried(req))
+}
+
+// Do sends the request and reads the response's head. The error is a *cause.Error; after it nothing is left to finish.
+func (s *Server) Do(x *Exchange) error {
+	s.inFlight.Add(1)
+	x.server = s
+	if !x.wrote {
+		x.whole = x.Body.Done()
+	}
+	err := s.attempt(x)
+	if err != nil {
+		s.inFlight.Add(-1)
+		return err
+	}
+	x.busy = true
+	return nil
+}
+
+// attempt goes through the kept connections until one is alive, and dials when there is none left. A request
+// that a kept connection took and then closed without a word is sent on a fresh one, if that is safe.
+func (s *Server) attempt(x *Exchange) error {
+	for kept := true; ; {
+		var c *serverConn
+		if kept {
+			c = s.idle.take()
+		}
+		kept = c != nil
+		if c == nil {
+			fresh, err := s.connect(x.Timeouts.Connect)
+			if err != nil {
+				return failedConnect(s.addr, err)
+			}
+			c = fresh
+		}
+		x.conn = c
+		err := x.roundTrip()
+		if err == nil {
+			return nil
+		}
+		again := kept && x.untouched(err)
+		kept = again && !x.wrote // the other kept ones may be alive; after a write only a fresh one will do
+		failure := x.failed(err)
+		x.abandon()
+		if !again {
+			return failure
+		}
+	}
+}
+
+func (s *Server) connect(limit time.Duration) (*serverConn, error) {
+	nc, err := dial(s.addr, limit)
+	if err != nil {
+		return nil, err
+	}
+	return &serverConn{Conn: socket.New(nc)}, nil
+}
+
+func (s *Server) release(c *serverConn) {
+	if !s.idle.put(c) {
+		_ = c.Close() // nobody waits for it
+	}
+}

@@ -1,0 +1,161 @@
+package server
+
+import (
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"l7/socket"
+)
+
+// warmWait is how long a connection's goroutine waits for a further request before it lets go of everything but the
+// connection itself. An idle one then costs a small goroutine.
+const warmWait = time.Second
+
+// drainGrace is how long an idle connection is still listened to once it is to end: a request that was
+// already on its way is answered, with Connection: close.
+const drainGrace = time.Second
+
+// preface is what fasthttp reads as a request each time it takes a connection on. The real requests are read by
+// the handler that it then calls, which serves the connection until it closes or falls idle; see docs/decisions.
+const preface = "GET / HTTP/1.1\r\nHost: l7\r\n\r\n"
+
+// conn is a client's connection: towards fasthttp a net.Conn that says its preface, for us the socket.
+type conn struct {
+	sock     *socket.Conn
+	listener *listener
+	peer     peer
+
+	announced int           // how much of the preface was read
+	idleSince time.Duration // since the server's start; when the last response was finished
+	parked    bool          // idle, with nobody serving it
+
+	mu      sync.Mutex // guards all below
+	waiting bool       // for the first byte of a request
+	ending  bool       // no further request is waited for, but within the grace
+	closed  bool
+}
+
+func newConn(nc net.Conn, l *listener) *conn {
+	c := &conn{sock: socket.New(nc), listener: l, peer: newPeer(nc.RemoteAddr())}
+	c.idleSince = l.server.now()
+	return c
+}
+
+// Read gives fasthttp the preface.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.announced == len(preface) {
+		return 0, io.EOF
+	}
+	n := copy(p, preface[c.announced:])
+	c.announced += n
+	return n, nil
+}
+
+// Write drops what fasthttp answers to the preface.
+func (c *conn) Write(p []byte) (int, error) { return len(p), nil }
+
+// Close ends the connection; but one that has fallen idle is parked.
+func (c *conn) Close() error {
+	if c.parked {
+		c.parked = false
+		go c.wait()
+		return nil
+	}
+	return c.close()
+}
+
+func (c *conn) close() error {
+	c.mu.Lock()
+	first := !c.closed
+	c.closed = true
+	c.mu.Unlock()
+	if !first {
+		return nil
+	}
+	c.listener.server.conns.remove(c)
+	return c.sock.Close()
+}
+
+// wait is all that runs for an idle connection. When something arrives the connection goes through fasthttp anew.
+func (c *conn) wait() {
+	if c.awaitRequest(c.idleLimit()) {
+		c.announced = 0
+		_ = c.listener.server.http.ServeConn(c) // it closes the connection, whatever the error
+		return
+	}
+	_ = c.close() // there is nobody to tell
+}
+
+// idleLimit is how much longer the connection may wait for a request; zero means for ever.
+func (c *conn) idleLimit() time.Duration {
+	s := c.listener.server
+	limit := s.Snapshot().timeouts.Idle
+	if limit <= 0 {
+		return 0
+	}
+	return max(limit-(s.now()-c.idleSince), time.Millisecond)
+}
+
+// awaitRequest waits until there is something to read; false is the end of the connection.
+func (c *conn) awaitRequest(limit time.Duration) bool {
+	if !c.enterWait() {
+		limit = drainGrace
+	}
+	err := c.sock.Await(limit)
+	if ending := c.leaveWait(); ending && socket.IsTimeout(err) && limit != drainGrace {
+		err = c.sock.Await(drainGrace)
+	}
+	return err == nil
+}
+
+// enterWait is false when the connection is ending.
+func (c *conn) enterWait() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiting = true
+	return !c.ending
+}
+
+// leaveWait is true when the connection is ending.
+func (c *conn) leaveWait() bool {
+	c.mu.Lock()
+	c.waiting = false
+	ending := c.ending
+	c.mu.Unlock()
+	if ending {
+		c.sock.Resume() // the wait may have been interrupted
+	}
+	return ending
+}
+
+// end has the connection close once it has answered what is on its way.
+func (c *conn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending = true
+	if c.waiting {
+		c.sock.Interrupt()
+	}
+}
+
+// isEnding is true when the response that is being made is the last one.
+func (c *conn) isEnding() bool { return c.listener.closing.Load() }
+
+// What fasthttp asks of a net.Conn beside. It sets no deadlines, since its timeouts are not used.
+
+// LocalAddr is the listener's side.
+func (c *conn) LocalAddr() net.Addr { return c.sock.LocalAddr() }
+
+// RemoteAddr is the client's side.
+func (c *conn) RemoteAddr() net.Addr { return c.sock.RemoteAddr() }
+
+// SetDeadline does nothing.
+func (c *conn) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline does nothing.
+func (c *conn) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline does nothing.
+func (c *conn) SetWriteDeadline(time.Time) error { return nil }

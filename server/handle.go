@@ -1,0 +1,129 @@
+package server
+
+import (
+	"l7/cause"
+	"l7/exchange"
+	"l7/http1"
+	"l7/route"
+)
+
+// handle is the life of a request: decide, prepare, have a backend answer it, pass the response on.
+// It is false when the connection is of no further use.
+func (ss *session) handle() bool {
+	if ss.snapshot.forwarding.requestID {
+		ss.requestID()
+	}
+	v := ss.decide()
+	ss.login = v.login
+	if v.backend == nil {
+		return ss.fail(v.cause, v.err)
+	}
+	if ss.snapshot.bodyLimit > 0 && ss.req.ContentLength > ss.snapshot.bodyLimit {
+		return ss.fail(cause.BodyTooLarge, exchange.ErrTooLarge)
+	}
+	if err := ss.prepare(v.backend); err != nil {
+		return ss.fail(exchange.BodyCause(err), err)
+	}
+	if err := v.backend.Do(ss.exchange); err != nil {
+		return ss.fail(causeOf(err), err)
+	}
+	if ss.exchange.Response.Status == 101 {
+		return ss.tunnel()
+	}
+	return ss.respond()
+}
+
+// decide asks the snapshot about the request.
+func (ss *session) decide() verdict {
+	r := &ss.req
+	switch {
+	case string(r.Method()) == "CONNECT":
+		return verdict{cause: cause.MethodNotSupported}
+	case r.Has(http1.Authorization) && countFields(r, http1.Authorization) > 1:
+		return verdict{cause: cause.BadRequest, err: errTwoAuthorizations}
+	}
+	host, err := route.NormalizeHost(ss.host[:0], r.Host())
+	if err != nil {
+		return verdict{cause: cause.BadHost, err: err}
+	}
+	return ss.snapshot.decide(host, r.Path(), r.Value(http1.Authorization))
+}
+
+func countFields(r *http1.Request, k http1.Kind) (n int) {
+	for i := range r.Fields {
+		if r.Fields[i].Kind == k {
+			n++
+		}
+	}
+	return n
+}
+
+// prepare makes of the client's request the one that is sent to a server, once for all attempts.
+func (ss *session) prepare(b *backend) error {
+	x := ss.exchange
+	x.Reset()
+	x.Client, x.Method, x.Body = ss, ss.req.Method(), &ss.body
+	x.Timeouts, x.Limits = ss.snapshot.exchange, ss.snapshot.responseLimits
+	x.Repeatable = ss.req.Idempotent()
+	x.Chunked = ss.req.Chunked
+	x.Trailers = ss.req.Has(http1.Trailer)
+	x.Upgrade = ss.upgradeTo(b)
+	expect := ss.req.Expect100 && !ss.body.Done() && len(ss.body.Ahead()) == 0
+	x.Expect = expect
+	ss.out = ss.appendRequestHead(ss.out[:0], x.Upgrade, expect)
+	x.Head = len(ss.out)
+	var err error
+	ss.out, err = exchange.AppendReceived(ss.out, &ss.body, x.Chunked, x.Trailers, maxFirstWrite)
+	x.Out = ss.out
+	return err
+}
+
+// maxFirstWrite bounds how much of a body goes out together with the head.
+const maxFirstWrite = 32 << 10
+
+// upgradeTo is the protocol to switch to, when the request asks for one that the backend lets pass. A request with a body stays
+// what it is.
+func (ss *session) upgradeTo(b *backend) []byte {
+	asked := ss.req.Upgrade()
+	if asked == nil || ss.req.HasBody() {
+		return nil
+	}
+	for _, allowed := range b.upgrades {
+		if http1.EqualFold(asked, allowed) {
+			return asked
+		}
+	}
+	return nil
+}
+
+// respond passes the response on.
+func (ss *session) respond() bool {
+	x := ss.exchange
+	framing := x.Response.Body(ss.req.Method())
+	open := framing == http1.BodyChunked || framing == http1.BodyClose // the length is not known
+	chunked := open && ss.req.Minor == 1
+	keep := ss.req.Persistent() && !ss.conn.isEnding() && !x.Early && (!open || chunked)
+	ss.head = ss.appendResponseHead(ss.head[:0], framing, keep)
+	ss.answered = true
+	err := x.Relay(ss.head, chunked, chunked && ss.req.TETrailers)
+	x.Finish()
+	if err != nil {
+		ss.logCut(err)
+		if open && !chunked {
+			_ = ss.conn.sock.Reset() // the end of the connection would look like the end of the response
+		}
+		return false
+	}
+	return keep && ss.body.Done()
+}
+
+// tunnel passes the switch of protocols on, and then bytes until both sides are done.
+func (ss *session) tunnel() bool {
+	x := ss.exchange
+	ss.head = ss.appendSwitch(ss.head[:0])
+	ss.answered = true
+	up, down := x.Tunnel(ss.head, ss.body.Ahead())
+	x.Finish()
+	ss.logTunnel(up, down)
+	return false
+}

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"l7/cause"
+	"l7/config"
+)
+
+// listener is one address that clients connect to.
+type listener struct {
+	net.Listener
+	server  *Server
+	address config.ListenAddress
+	port    string      // of a TCP listener
+	closing atomic.Bool // its connections are to end
+}
+
+// maxBackoff is the longest wait after a failed Accept.
+const maxBackoff = time.Second
+
+// Accept returns the next connection. A passing failure, such as too many open files, is waited out: the
+// library's accept loop would end at the first.
+func (l *listener) Accept() (net.Conn, error) {
+	backoff := 5 * time.Millisecond
+	for {
+		nc, err := l.Listener.Accept()
+		if err == nil {
+			c := newConn(nc, l)
+			if !l.server.admit(c) {
+				continue
+			}
+			return c, nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			return nil, err
+		}
+		l.server.log.Warn().Err(err).Stringer("listen", l.address).Stringer("wait", backoff).Msg("cannot accept a connection")
+		time.Sleep(backoff)
+		backoff = min(2*backoff, maxBackoff)
+	}
+}
+
+// admit takes a new connection on, unless that would be one too many.
+func (s *Server) admit(c *conn) bool {
+	limits := s.Snapshot().connections
+	if why := s.conns.add(c, limits); why != cause.None {
+		s.limited.Info().Str("client", c.peer.text).Str("cause", why.String()).Int("status", why.Status()).Msg("connection refused")
+		_ = c.sock.Write(refusal(why), time.Second) // a best effort
+		_ = c.sock.Close()
+		return false
+	}
+	if c.listener.closing.Load() {
+		c.end()
+	}
+	return true
+}
+
+// refusal is the answer to a connection that is one too many.
+func refusal(why cause.Cause) []byte {
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\nProxy-Status: %s\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+		why.Status(), http.StatusText(why.Status()), proxyStatus(why))
+}
+
+// stop closes the socket and ends the connections that came through it.
+func (l *listener) stop() {
+	l.closing.Store(true)
+	_ = l.Close() // a socket that cannot be closed was closed
+	l.server.conns.each(func(c *conn) bool { return c.listener == l }, (*conn).end)
+}
+
+// Opening is a set of listeners that is ready to take the place of the one in force.
+type Opening struct {
+	server *Server
+	next   map[config.ListenAddress]*listener
+	opened []*listener
+}
+
+// Open opens those of the addresses that are not open yet, and serves none of them before Commit.
+// The error names every address that cannot be had; nothing is left open then.
+func (s *Server) Open(addresses []config.ListenAddress) (*Opening, error) {
+	o := &Opening{server: s, next: map[config.ListenAddress]*listener{}}
+	var problems []error
+	for _, address := range addresses {
+		if l := s.listeners[address]; l != nil {
+			o.next[address] = l
+			continue
+		}
+		socket, err := listen(address)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("cannot listen on %q: %w", address, err))
+			continue
+		}
+		l := &listener{Listener: socket, server: s, address: address, port: portOf(socket.Addr())}
+		o.next[address] = l
+		o.opened = append(o.opened, l)
+	}
+	if len(problems) > 0 {
+		o.Abort()
+		return nil, errors.Join(problems...)
+	}
+	return o, nil
+}
+
+// Commit serves the new listeners and then stops those that are not wanted any more.
+func (o *Opening) Commit() {
+	old := o.server.listeners
+	o.server.listeners = o.next
+	for _, l := range o.opened {
+		o.server.serve(l)
+	}
+	for address, l := range old {
+		if o.next[address] == nil {
+			l.stop()
+		}
+	}
+}
+
+// Abort closes what Open opened.
+func (o *Opening) Abort() {
+	for _, l := range o.opened {
+		_ = l.Close() // nobody was told of it
+	}
+}
+
+func listen(address config.ListenAddress) (net.Listener, error) {
+	if address.Network == "unix" {
+		if err := removeStale(address.Addr); err != nil {
+			return nil, err
+		}
+	}
+	var lc net.ListenConfig
+	return lc.Listen(context.Background(), address.Network, address.Addr)
+}
+
+func portOf(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
+		return strconv.Itoa(tcp.Port)
+	}
+	return ""
+}
+
+// removeStale removes a socket that no process listens on any more.
+func removeStale(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeSocket == 0:
+		return errors.New("a file that is not a socket has this name")
+	}
+	dialer := net.Dialer{Timeout: time.Second}
+	if c, err := dialer.DialContext(context.Background(), "unix", path); err == nil {
+		_ = c.Close()
+		return errors.New("another process listens on it")
+	}
+	return os.Remove(path)
+}

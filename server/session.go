@@ -1,0 +1,252 @@
+package server
+
+import (
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"l7/cause"
+	"l7/exchange"
+	"l7/http1"
+	"l7/socket"
+)
+
+// maxHost is the longest host in normal form.
+const maxHost = 256
+
+// session is all that serving a connection takes. It belongs to the connection while it is busy, and to a pool after.
+type session struct {
+	server   *Server
+	conn     *conn
+	snapshot *Snapshot
+	exchange *exchange.Exchange
+
+	in     *socket.Buffer // holds unread
+	unread []byte         // received and not understood yet
+	req    http1.Request
+	body   exchange.Source
+	out    []byte // the head for the server, with the start of the body
+	head   []byte // the head for the client
+	host   [maxHost]byte
+	id     []byte // the request id, where one is wanted
+
+	answered  bool // something of the response has been written
+	continued bool // 100 (Continue) has been sent
+	login     string
+}
+
+func newSession(s *Server) *session {
+	return &session{server: s, exchange: exchange.New()}
+}
+
+// serveConn is what fasthttp calls for each connection that it takes on; see preface.
+func (s *Server) serveConn(ctx *fasthttp.RequestCtx) {
+	ctx.SetConnectionClose()
+	c := ctx.Conn().(*conn)
+	ss := s.sessions.Get().(*session)
+	ss.conn = c
+	ss.serve()
+	ss.free()
+	s.sessions.Put(ss)
+}
+
+func (ss *session) free() {
+	ss.release()
+	ss.conn, ss.snapshot = nil, nil
+	ss.exchange.Reset()
+}
+
+// release gives back what held the last request.
+func (ss *session) release() {
+	ss.server.pools.Head().Put(ss.in)
+	ss.in, ss.unread = nil, nil
+	ss.body.Release()
+}
+
+// serve answers one request after another, until the connection ends or falls idle.
+func (ss *session) serve() {
+	c := ss.conn
+	for {
+		if len(ss.unread) == 0 && !ss.receiveFirst() {
+			return
+		}
+		ss.snapshot = ss.server.snapshot.Load()
+		if !ss.one() {
+			c.lingerClose(len(ss.body.Ahead()) > 0 || !ss.body.Done())
+			return
+		}
+		c.idleSince = ss.server.now()
+		ss.keepUnread()
+	}
+}
+
+// receiveFirst waits for the first bytes of a request. When it is false the connection was closed, or parked.
+func (ss *session) receiveFirst() bool {
+	c := ss.conn
+	if !c.enterWait() {
+		c.leaveWait()
+		return ss.receiveLast()
+	}
+	limit := c.idleLimit()
+	if c.sock.CanAwait() && (limit == 0 || limit > warmWait) {
+		limit = warmWait
+	}
+	b, n, err := c.sock.Receive(ss.server.pools.Head(), limit)
+	ending := c.leaveWait()
+	switch {
+	case err == nil:
+		ss.take(b, n)
+		return true
+	case socket.IsTimeout(err) && ending:
+		return ss.receiveLast()
+	case socket.IsTimeout(err):
+		c.parked = limit == warmWait && c.sock.CanAwait()
+	}
+	return false
+}
+
+// receiveLast waits for what may be on its way although the connection is to end.
+func (ss *session) receiveLast() bool {
+	b, n, err := ss.conn.sock.Receive(ss.server.pools.Head(), drainGrace)
+	if err != nil {
+		return false
+	}
+	ss.take(b, n)
+	return true
+}
+
+func (ss *session) take(b *socket.Buffer, n int) {
+	ss.in, ss.unread = b, b.Bytes()[:n]
+}
+
+// keepUnread makes what came behind a request the start of the next.
+func (ss *session) keepUnread() {
+	ss.unread = ss.body.Ahead()
+	if len(ss.unread) == 0 {
+		ss.release()
+		return
+	}
+	if b := ss.body.Adopt(); b != nil {
+		ss.in, b = b, ss.in
+		ss.server.pools.Head().Put(b)
+	}
+}
+
+// one answers one request. It is false when the connection is of no further use.
+func (ss *session) one() (keep bool) {
+	defer ss.recovered(&keep)
+	ss.answered, ss.continued, ss.login, ss.id = false, false, "", ss.id[:0]
+	ss.req.Reset()
+	n, err := ss.readHead()
+	ss.startBody(n, err == nil)
+	if err != nil {
+		return ss.unreadable(err)
+	}
+	return ss.handle()
+}
+
+// recovered answers for a fault of ours.
+func (ss *session) recovered(keep *bool) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	*keep = false
+	broken := ss.exchange
+	ss.exchange = exchange.New() // the old one is in an unknown state
+	defer broken.Abort()
+	ss.fail(cause.Internal, fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
+}
+
+// readHead reads a request's head and returns its length.
+func (ss *session) readHead() (int, error) {
+	var started time.Duration
+	for {
+		n, err := ss.req.Parse(ss.unread, ss.snapshot.limits)
+		if n > 0 || err != nil {
+			return n, err
+		}
+		if started == 0 {
+			started = ss.server.now()
+		}
+		if err := ss.readMore(started); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// readMore appends to what has been received of a head. The time for it counts from its first byte.
+func (ss *session) readMore(started time.Duration) error {
+	ss.makeRoom()
+	limit := ss.snapshot.timeouts.Header
+	if limit > 0 {
+		limit = max(limit-(ss.server.now()-started), time.Millisecond)
+	}
+	room := ss.in.Bytes()[len(ss.unread):]
+	n, err := ss.conn.sock.Read(room, limit)
+	ss.unread = ss.in.Bytes()[:len(ss.unread)+n]
+	return err
+}
+
+// makeRoom moves what is unread to the front of a buffer with room behind it.
+func (ss *session) makeRoom() {
+	b := ss.in
+	if len(ss.unread) == len(b.Bytes()) {
+		b = socket.NewBuffer(2 * len(b.Bytes()))
+	}
+	if n := len(ss.unread); b != ss.in || &b.Bytes()[0] != &ss.unread[0] {
+		copy(b.Bytes(), ss.unread)
+		ss.unread = b.Bytes()[:n]
+		ss.in = b
+	}
+}
+
+// startBody makes the body ready that follows a head of n bytes.
+func (ss *session) startBody(n int, readable bool) {
+	framing := http1.BodyNone
+	switch {
+	case !readable:
+	case ss.req.Chunked:
+		framing = http1.BodyChunked
+	case ss.req.ContentLength > 0:
+		framing = http1.BodyLength
+	}
+	ss.body.Start(ss.conn.sock, ss.server.pools.Body(), exchange.Incoming{
+		Framing: framing, Length: ss.req.ContentLength, Ahead: ss.unread[n:],
+		Silence: ss.snapshot.timeouts.Body, Limit: ss.snapshot.bodyLimit,
+	})
+	ss.unread = nil
+}
+
+// unreadable answers what is no request, or none in time.
+func (ss *session) unreadable(err error) bool {
+	if err == io.EOF { //nolint:errorlint // as the socket returns it
+		return false
+	}
+	return ss.fail(causeOfHead(err), err)
+}
+
+// Conn implements exchange.Client.
+func (ss *session) Conn() *socket.Conn { return ss.conn.sock }
+
+// Interim implements exchange.Client: it passes a 1xx response on, or sends 100 (Continue) of our own for nil.
+func (ss *session) Interim(r *http1.Response) error {
+	if ss.req.Minor == 0 || r != nil && r.Status == 100 && ss.continued {
+		return nil
+	}
+	ss.head = ss.head[:0]
+	if r == nil || r.Status == 100 {
+		ss.continued = true
+	}
+	if r == nil {
+		ss.head = append(ss.head, "HTTP/1.1 100 Continue\r\n\r\n"...)
+	} else {
+		ss.head = appendStatus(ss.head, r)
+		ss.head = http1.AppendFields(ss.head, r.Bytes(), r.Fields, http1.HopByHop|http1.ContentLength.Bit())
+		ss.head = append(ss.head, "\r\n"...)
+	}
+	return ss.conn.sock.Write(ss.head, ss.snapshot.timeouts.Write)
+}
