@@ -1,0 +1,41 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"l7/app"
+)
+
+func checkCommand(p Process) *cli.Command {
+	return &cli.Command{
+		Name:      "check",
+		Usage:     "read the config as serve would, and print every mistake in it",
+		ArgsUsage: "[HOST[/PREFIX]=ADDRESS ...]",
+		Flags:     configFlags(),
+		Action: func(c *cli.Context) error {
+			src, err := source(c, p)
+			if err != nil {
+				return err
+			}
+			plan, err := app.Prepare(src, app.NewParts())
+			if err != nil {
+				return err
+			}
+			defer plan.Snapshot.Close()
+			for _, warning := range plan.Warnings {
+				fmt.Fprintln(p.Stderr, "warning: "+warning)
+			}
+			fmt.Fprintf(p.Stdout, "fine: %s\n", count(len(plan.Loaded.Config.Backends), "backend"))
+			return nil
+		},
+	}
+}
+
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
