@@ -63,6 +63,7 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 		return nil, err
 	}
 	a.adopt(plan)
+	a.level.Store(levelOf(plan))
 	opening.Commit()
 	return a, nil
 }
@@ -136,18 +137,18 @@ func (a *App) reload() error {
 	changes := config.Diff(&a.loaded.Config, &plan.Loaded.Config)
 	plan.Snapshot.Generation = a.server.Snapshot().Generation + 1
 	old := a.server.Swap(plan.Snapshot)
+	a.level.Store(min(a.level.Load(), levelOf(plan))) // a reload is told of under the old level or the new
 	a.adopt(plan)
 	opening.Commit()
 	old.Close()
 	a.logChanges(changes, plan.Snapshot.Generation)
+	a.level.Store(levelOf(plan))
 	return nil
 }
 
-// adopt makes a plan's config the one in force for everything beside the requests, and says what deserves a word.
+// adopt makes a plan's config the one in force beside the requests and the log, and says what deserves a word.
 func (a *App) adopt(plan *Plan) {
 	a.loaded = plan.Loaded
-	level, _ := zerolog.ParseLevel(plan.Loaded.Config.Log.Level) // the config was validated
-	a.level.Store(int32(level))
 	plan.Snapshot.Activate()
 	for _, warning := range plan.Warnings {
 		a.log.Warn().Msg(warning)
@@ -181,6 +182,12 @@ func (a *App) Drain() error {
 func NewParts() server.Parts {
 	pools := exchange.NewPools()
 	return server.Parts{Registry: balancer.NewRegistry(pools), Verifier: auth.NewVerifier(), Pools: pools}
+}
+
+// levelOf is the log level of a plan, which was checked when it was loaded.
+func levelOf(plan *Plan) int32 {
+	level, _ := zerolog.ParseLevel(plan.Loaded.Config.Log.Level)
+	return int32(level)
 }
 
 func addresses(cfg *config.Config) []config.ListenAddress {

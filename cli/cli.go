@@ -82,7 +82,7 @@ func newApp(p Process) *cli.App {
 		OnUsageError:         onUsageError,
 		Commands: []*cli.Command{
 			serve, checkCommand(p), dumpCommand(p), demoCommand(p),
-			passwdCommand(p), schemaCommand(p), versionCommand(p),
+			passwdCommand(p), schemaCommand(p), completionCommand(p), versionCommand(p),
 		},
 	}
 	for _, c := range command.Commands {

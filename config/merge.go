@@ -1,13 +1,13 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 
 	"github.com/go-viper/mapstructure/v2"
+	koanfyaml "github.com/knadh/koanf/parsers/yaml"
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
@@ -26,7 +26,7 @@ func (l *loader) merge() error {
 		return err
 	}
 	if l.data != nil {
-		if err := ko.Load(rawbytes.Provider(l.data), fileParser{l}); err != nil {
+		if err := ko.Load(rawbytes.Provider(l.data), fileParser{koanfyaml.Parser(), l}); err != nil {
 			return err
 		}
 	}
@@ -67,11 +67,12 @@ func (l *loader) failed() bool {
 	return len(l.problems)+len(l.out.environment.problems)+len(l.out.arguments.problems) > 0
 }
 
-// fileParser is the koanf.Parser of the file. What is wrong with the file goes to the loader's problems.
-type fileParser struct{ *loader }
-
-// Marshal is not needed: see Loaded.Dump.
-func (p fileParser) Marshal(map[string]any) ([]byte, error) { return nil, errors.ErrUnsupported }
+// fileParser is the koanf.Parser of the file: koanf's own for YAML, but for the reading. What is wrong with the
+// file goes to the loader's problems.
+type fileParser struct {
+	*koanfyaml.YAML
+	*loader
+}
 
 // Unmarshal returns the keys that koanf holds; the backends go to the Config at once.
 func (p fileParser) Unmarshal(data []byte) (map[string]any, error) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"l7/cause"
@@ -97,7 +98,7 @@ func (s *Server) Open(addresses []config.ListenAddress) (*Opening, error) {
 		}
 		socket, err := listen(address)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("cannot listen on %q: %w", address, err))
+			problems = append(problems, fmt.Errorf("cannot listen on %q: %w%s", address, err, s.holderOf(address, err)))
 			continue
 		}
 		l := &listener{Listener: socket, server: s, address: address, port: portOf(socket.Addr())}
@@ -109,6 +110,21 @@ func (s *Server) Open(addresses []config.ListenAddress) (*Opening, error) {
 		return nil, errors.Join(problems...)
 	}
 	return o, nil
+}
+
+// holderOf tells when the one that holds a port is l7 itself, in another form of the address. The system
+// lets no second socket in there before the first is closed, and a port must not be closed before it is certain to be had.
+func (s *Server) holderOf(address config.ListenAddress, err error) string {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return ""
+	}
+	_, port, _ := net.SplitHostPort(address.Addr)
+	for held, l := range s.listeners {
+		if held.Network == "tcp" && l.port == port {
+			return fmt.Sprintf("; l7 itself listens there as %q: restart it, or reload once with another port in between", held)
+		}
+	}
+	return ""
 }
 
 // Commit serves the new listeners and then stops those that are not wanted any more.
