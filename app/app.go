@@ -33,6 +33,7 @@ type App struct {
 
 	parts  server.Parts
 	loaded *config.Loaded
+	config *config.Config // see Plan
 	server *server.Server
 }
 
@@ -134,7 +135,7 @@ func (a *App) reload() error {
 		plan.Snapshot.Close()
 		return err
 	}
-	changes := config.Diff(&a.loaded.Config, &plan.Loaded.Config)
+	changes := config.Diff(a.config, plan.Config)
 	plan.Snapshot.Generation = a.server.Snapshot().Generation + 1
 	old := a.server.Swap(plan.Snapshot)
 	a.level.Store(min(a.level.Load(), levelOf(plan))) // a reload is told of under the old level or the new
@@ -148,7 +149,7 @@ func (a *App) reload() error {
 
 // adopt makes a plan's config the one in force beside the requests and the log, and says what deserves a word.
 func (a *App) adopt(plan *Plan) {
-	a.loaded = plan.Loaded
+	a.loaded, a.config = plan.Loaded, plan.Config
 	plan.Snapshot.Activate()
 	for _, warning := range plan.Warnings {
 		a.log.Warn().Msg(warning)

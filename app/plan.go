@@ -2,8 +2,10 @@ package app
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"l7/auth"
 	"l7/config"
@@ -13,30 +15,68 @@ import (
 // Plan is a config that was found valid, with everything built that it asks for but the listening sockets.
 type Plan struct {
 	Loaded   *config.Loaded
+	Config   *config.Config   // the loaded one with the logins of the users file in it
 	Snapshot *server.Snapshot // to be closed by who does not adopt it
 	Warnings []string
 }
 
 // Prepare loads a config and builds its snapshot. It changes nothing that is in force. The error is
-// config.Problems wherever the config is at fault: all of it at once.
+// config.Problems: all of them at once.
 func Prepare(source Source, parts server.Parts) (*Plan, error) {
-	loaded, err := config.Load(source.Args, source.Environ)
-	if err != nil {
-		return nil, err
-	}
-	users, err := readUsers(loaded)
-	if err != nil {
-		return nil, config.Problems{loaded.Problem([]string{"users_file"}, err.Error())}
-	}
-	snapshot, findings := server.NewSnapshot(&loaded.Config, users, parts)
-	if len(findings) > 0 {
-		problems := make(config.Problems, len(findings))
-		for i, f := range findings {
-			problems[i] = loaded.Problem(f.Path, f.Text)
+	loaded, problems := config.Examine(source.Args, source.Environ)
+	cfg := loaded.Config
+	problems = addFindings(problems, loaded, addUsersFile(loaded, &cfg))
+	snapshot, findings := server.NewSnapshot(&cfg, parts)
+	problems = addFindings(problems, loaded, findings)
+	if len(problems) > 0 {
+		if snapshot != nil {
+			snapshot.Close()
 		}
+		problems.Sort()
 		return nil, problems
 	}
-	return &Plan{Loaded: loaded, Snapshot: snapshot, Warnings: warnings(loaded, snapshot)}, nil
+	return &Plan{Loaded: loaded, Config: &cfg, Snapshot: snapshot, Warnings: warnings(loaded, snapshot)}, nil
+}
+
+// addFindings gives findings their places. One about a value that could not be read is left out.
+func addFindings(problems config.Problems, loaded *config.Loaded, findings []config.Finding) config.Problems {
+	before := problems
+	for _, f := range findings {
+		unread := func(p config.Problem) bool { return within(f.Path, p.Path) }
+		if !slices.ContainsFunc(before, unread) {
+			problems = append(problems, loaded.Problem(f.Path, f.Text))
+		}
+	}
+	return problems
+}
+
+// within is true when the value at path is part of the one at whole. The config as a whole counts for nothing.
+func within(path, whole []string) bool {
+	return len(whole) > 0 && len(path) >= len(whole) && slices.Equal(path[:len(whole)], whole)
+}
+
+// addUsersFile adds the logins of the users file to those of the config.
+func addUsersFile(loaded *config.Loaded, cfg *config.Config) []config.Finding {
+	path := []string{"users_file"}
+	extra, err := readUsers(loaded)
+	if err != nil {
+		return []config.Finding{{Path: path, Text: err.Error()}}
+	}
+	var findings []config.Finding
+	if len(extra) > 0 {
+		cfg.Users = maps.Clone(cfg.Users)
+	}
+	if cfg.Users == nil {
+		cfg.Users = map[string]config.Secret{}
+	}
+	for _, login := range slices.Sorted(maps.Keys(extra)) {
+		if _, twice := cfg.Users[login]; twice {
+			text := fmt.Sprintf("login %q stands in users too; keep one of them", login)
+			findings = append(findings, config.Finding{Path: path, Text: text})
+		}
+		cfg.Users[login] = config.Secret(extra[login])
+	}
+	return findings
 }
 
 func warnings(loaded *config.Loaded, snapshot *server.Snapshot) []string {

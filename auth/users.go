@@ -71,7 +71,7 @@ func New(v *Verifier, users map[string]string) (*Users, error) {
 	for _, login := range slices.Sorted(maps.Keys(users)) {
 		p, err := compile(login, users[login])
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, &LoginError{login, err})
 			continue
 		}
 		u.add(login, p)
@@ -81,6 +81,17 @@ func New(v *Verifier, users map[string]string) (*Users, error) {
 	}
 	return u, nil
 }
+
+// LoginError says what is wrong with one login of a set. New joins one for each.
+type LoginError struct {
+	Login string
+	Err   error // does not show the password
+}
+
+func (e *LoginError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *LoginError) Unwrap() error { return e.Err }
 
 func (u *Users) add(login string, p password) {
 	a := &account{login: login, password: p}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -9,7 +10,7 @@ import (
 // isNoServer is true for an argument that cannot be HOST[/PREFIX]=ADDRESS.
 func isNoServer(arg string) bool { return !strings.Contains(arg, "=") }
 
-// flagsFirst moves flags before the arguments that they stand behind: the library stops at the first argument.
+// flagsFirst moves the command to the front and flags before the arguments that they stand behind: the library stops at the first argument.
 // Everything after "--" stays an argument.
 func flagsFirst(a *cli.App, argv []string) []string {
 	if len(argv) < 2 {
@@ -17,8 +18,9 @@ func flagsFirst(a *cli.App, argv []string) []string {
 	}
 	head, rest := argv[:1:1], argv[1:]
 	flags := a.Flags
-	if command := a.Command(rest[0]); command != nil {
-		head, rest, flags = append(head, rest[0]), rest[1:], command.Flags
+	if i := firstArgument(flags, rest); i < len(rest) && a.Command(rest[i]) != nil {
+		head, flags = append(head, rest[i]), a.Command(rest[i]).Flags
+		rest = slices.Concat(rest[:i], rest[i+1:])
 	}
 	var moved, arguments []string
 	for i := 0; i < len(rest); i++ {
@@ -45,6 +47,18 @@ func flagsFirst(a *cli.App, argv []string) []string {
 		out = append(append(out, "--"), arguments...)
 	}
 	return out
+}
+
+// firstArgument is the position of the first word that is no flag and no flag's value.
+func firstArgument(flags []cli.Flag, words []string) int {
+	i := 0
+	for i < len(words) && words[i] != "--" && len(words[i]) > 1 && words[i][0] == '-' {
+		if wantsValue(flags, words[i]) {
+			i++
+		}
+		i++
+	}
+	return i
 }
 
 // wantsValue is true for a flag whose value is the next argument.

@@ -22,5 +22,7 @@ func TestFlagsFirst(t *testing.T) {
 	f(words("--port", "80"), words("--port", "80"))
 	f(words("--po", "--generate-bash-completion"), words("--po", "--generate-bash-completion"))
 	f(words("--help"), words("--help"))
+	f(words("--port", "80", "check", "a=1"), words("check", "--port", "80", "--", "a=1"))
+	f(words("-d", "dump", "--origin"), words("dump", "-d", "--origin"))
 	f(words(), words())
 }

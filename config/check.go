@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // shorthands puts port and debug into the keys that they are short for.
@@ -113,6 +114,7 @@ func (l *loader) check() {
 	l.checkTwice(addresses, []string{"listen"})
 	var names []string
 	for name, backend := range config.Backends {
+		l.checkUpgrades(name, backend.Upgrade)
 		if len(backend.Servers) != 1 { // one is the usual, and nothing to look at
 			names = append(names, name)
 		}
@@ -136,6 +138,16 @@ func (l *loader) checkServers(path []string, servers []Server) {
 		}
 	}
 	l.checkTwice(addresses, path)
+}
+
+// checkUpgrades refuses h2c: requests inside of it would reach the servers past every rule of ours.
+func (l *loader) checkUpgrades(backend string, protocols []string) {
+	for i, protocol := range protocols {
+		if strings.EqualFold(protocol, "h2c") {
+			path := []string{"backends", backend, "upgrade", strconv.Itoa(i)}
+			l.problems = append(l.problems, l.out.Problem(path, "h2c cannot be passed on: routes and users would not hold for the requests inside of it"))
+		}
+	}
 }
 
 // checkTwice reports the addresses of a list that stand in it before. An empty one has been reported.

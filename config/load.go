@@ -32,10 +32,24 @@ func Load(args Args, environ []string) (*Loaded, error) {
 
 // load is Load with the file's text coming from read.
 func load(args Args, environ []string, read func(name string) ([]byte, error)) (*Loaded, error) {
+	loaded, problems := examine(args, environ, read)
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return loaded, nil
+}
+
+// Examine is Load for a caller that goes on to look for mistakes of its own, so that all are reported at once:
+// beside problems there is the config as far as it could be read, with zero values where it could not. It must not be run.
+func Examine(args Args, environ []string) (*Loaded, Problems) {
+	return examine(args, environ, readFile)
+}
+
+func examine(args Args, environ []string, read func(name string) ([]byte, error)) (*Loaded, Problems) {
 	l := &loader{keys: Keys(), out: &Loaded{derived: map[string]string{}}}
 	variables, err := readEnvironment(l.keys, environ)
 	if err != nil {
-		return nil, Problems{{Origin: Origin{Layer: LayerEnvironment}, Text: err.Error()}}
+		return l.out, Problems{{Origin: Origin{Layer: LayerEnvironment}, Text: err.Error()}}
 	}
 	l.out.environment, l.out.arguments = variables.layer, *readArguments(l.keys, args)
 	l.warnings = variables.warnings()
@@ -63,14 +77,14 @@ type loader struct {
 	warnings Problems
 }
 
-func (l *loader) result() (*Loaded, error) {
+func (l *loader) result() (*Loaded, Problems) {
 	l.problems = append(l.problems, l.out.environment.problems...)
 	l.problems = append(l.problems, l.out.arguments.problems...)
 	if len(l.problems) > 0 {
-		l.problems.sort()
-		return nil, l.problems
+		l.problems.Sort()
+		return l.out, l.problems
 	}
-	l.warnings.sort()
+	l.warnings.Sort()
 	l.out.Warnings = l.warnings
 	for _, layer := range []*layer{&l.out.environment, &l.out.arguments} {
 		layer.values, layer.backends = nil, nil // they are in the Config now, passwords included

@@ -43,8 +43,8 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sort puts the problems in the order of their places: file, environment, arguments.
-func (p Problems) sort() {
+// Sort puts the problems in the order of their places: file, environment, arguments.
+func (p Problems) Sort() {
 	slices.SortStableFunc(p, func(a, b Problem) int {
 		return cmp.Or(
 			cmp.Compare(a.Origin.Layer, b.Origin.Layer),

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -17,7 +18,10 @@ import (
 const version = "v0.0.0-e2e"
 
 // built are the binaries under test. TestMain sets it once, before all tests.
-var built struct{ dir, l7, upstream string }
+var built struct {
+	dir, l7, upstream string
+	released          func() (string, error) // builds l7 without the race detector, when that is first asked for
+}
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "l7-e2e-")
@@ -26,10 +30,16 @@ func TestMain(m *testing.M) {
 	}
 	defer os.RemoveAll(dir)
 	built.dir, built.l7, built.upstream = dir, filepath.Join(dir, "l7"), filepath.Join(dir, "upstream")
+	built.released = sync.OnceValues(buildReleased)
 	if err := buildAll(); err != nil {
 		panic(err)
 	}
 	m.Run()
+}
+
+func buildReleased() (string, error) {
+	binary := filepath.Join(built.dir, "l7-released")
+	return binary, build([]string{"CGO_ENABLED=0"}, binary, "l7", "-trimpath", "-ldflags", "-s -w")
 }
 
 func buildAll() error {
@@ -39,10 +49,10 @@ func buildAll() error {
 	} else {
 		fmt.Fprintln(os.Stderr, "e2e: there is no C compiler, so l7 is tested without the race detector")
 	}
-	if err := build(built.l7, "l7", args...); err != nil {
+	if err := build(nil, built.l7, "l7", args...); err != nil {
 		return err
 	}
-	return build(built.upstream, "l7/e2e/upstream")
+	return build(nil, built.upstream, "l7/e2e/upstream")
 }
 
 // hasCompiler says that the race detector can be linked.
@@ -56,9 +66,10 @@ func hasCompiler() bool {
 	return err == nil
 }
 
-func build(binary, pkg string, args ...string) error {
-	args = append(append([]string{"build", "-buildvcs=false", "-o", binary}, args...), pkg)
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+func build(env []string, binary, pkg string, args ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-buildvcs=false", "-o", binary}, args...), pkg)...)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("cannot build %s: %w\n%s", pkg, err, out)
 	}
 	return nil

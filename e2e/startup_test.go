@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -46,9 +45,8 @@ func TestThousandHosts(t *testing.T) {
 //
 //	go test -run '^$' -bench Start -benchtime 10x ./e2e/
 func BenchmarkStart(b *testing.B) {
-	b.Setenv("CGO_ENABLED", "0")
-	binary := filepath.Join(built.dir, "l7-released")
-	require.NoError(b, build(binary, "l7", "-trimpath", "-ldflags", "-s -w"))
+	binary, err := built.released()
+	require.NoError(b, err)
 	server := startUpstream(b, "a")
 	for _, n := range []int{10, 1000, 100_000} {
 		b.Run(fmt.Sprintf("hosts=%d", n), func(b *testing.B) {

@@ -85,8 +85,14 @@ func (cs *conns) wait(ctx context.Context) error {
 	case <-empty:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.empty = nil
+	if len(cs.open) == 0 {
+		return nil
+	}
+	return ctx.Err()
 }
 
 func all(*conn) bool { return true }

@@ -62,7 +62,7 @@ func build(t *testing.T, yaml string) (*Snapshot, *exchange.Pools) {
 	require.NoError(t, err)
 	pools := exchange.NewPools()
 	parts := Parts{Registry: balancer.NewRegistry(pools), Verifier: auth.NewVerifier(), Pools: pools}
-	snapshot, findings := NewSnapshot(&loaded.Config, nil, parts)
+	snapshot, findings := NewSnapshot(&loaded.Config, parts)
 	require.Empty(t, findings)
 	return snapshot, pools
 }

@@ -42,7 +42,7 @@ type Snapshot struct {
 type backend struct {
 	*balancer.Backend
 	users    *auth.Users // nil: no authentication
-	upgrades []string    // protocols that a client may switch to
+	upgrades []string    // protocols that a client may switch to, in lower case
 }
 
 // Parts are what outlives every snapshot.
@@ -52,18 +52,19 @@ type Parts struct {
 	Pools    *exchange.Pools
 }
 
-// NewSnapshot builds a snapshot. extraUsers are the logins of the users file. On findings nothing is kept
-// of it; otherwise Close gives back what it holds.
-func NewSnapshot(cfg *config.Config, extraUsers map[string]string, parts Parts) (*Snapshot, []config.Finding) {
-	b := builder{cfg: cfg, parts: parts, snapshot: newSnapshot(cfg)}
-	b.globalUsers(extraUsers)
+// NewSnapshot builds a snapshot. On findings nothing is kept of it; otherwise Close gives back what it holds.
+func NewSnapshot(cfg *config.Config, parts Parts) (*Snapshot, []config.Finding) {
+	b := builder{cfg: cfg, parts: parts, snapshot: newSnapshot(cfg), keys: make(map[route.Key]string, len(cfg.Backends))}
+	if len(cfg.Users) > 0 {
+		b.snapshot.users = b.compileUsers(cfg.Users, "users")
+	}
 	names := slices.Sorted(maps.Keys(cfg.Backends))
 	var rules []route.Rule
 	for i, name := range names {
 		rules = append(rules, b.rules(i, name)...)
 		b.backendUsers(name)
 	}
-	b.compile(rules, names)
+	b.compile(rules)
 	if len(b.findings) > 0 {
 		return nil, b.findings
 	}
@@ -132,24 +133,12 @@ type builder struct {
 	parts    Parts
 	snapshot *Snapshot
 	users    map[string]*auth.Users // by backend, only those with users of their own
+	keys     map[route.Key]string   // what leads somewhere already, and to which backend
 	findings []config.Finding
 }
 
 func (b *builder) find(text string, path ...string) {
 	b.findings = append(b.findings, config.Finding{Path: path, Text: text})
-}
-
-func (b *builder) globalUsers(extra map[string]string) {
-	all := reveal(b.cfg.Users)
-	for login, hash := range extra {
-		if _, twice := all[login]; twice {
-			b.find(fmt.Sprintf("login %q stands in users and in %s; keep one of them", login, b.cfg.UsersFile), "users", login)
-		}
-		all[login] = hash
-	}
-	if len(all) > 0 {
-		b.snapshot.users = b.compileUsers(all, "users")
-	}
 }
 
 func (b *builder) backendUsers(name string) {
@@ -160,15 +149,22 @@ func (b *builder) backendUsers(name string) {
 	if b.users == nil {
 		b.users = map[string]*auth.Users{}
 	}
-	b.users[name] = b.compileUsers(reveal(users), "backends", name, "users")
+	b.users[name] = b.compileUsers(users, "backends", name, "users")
 }
 
-func (b *builder) compileUsers(logins map[string]string, path ...string) *auth.Users {
-	users, err := auth.New(b.parts.Verifier, logins)
-	if err != nil {
-		b.find(err.Error(), path...)
+func (b *builder) compileUsers(logins map[string]config.Secret, path ...string) *auth.Users {
+	users, err := auth.New(b.parts.Verifier, reveal(logins))
+	joined, several := err.(interface{ Unwrap() []error }) //nolint:errorlint // what auth.New joined is taken apart
+	if !several {
+		return users
 	}
-	return users
+	for _, err := range joined.Unwrap() {
+		var login *auth.LoginError
+		if errors.As(err, &login) {
+			b.find(err.Error(), append(slices.Clone(path), login.Login)...)
+		}
+	}
+	return nil
 }
 
 // rules are the ways that lead to a backend: its own key, and each of its hosts with the same path prefix.
@@ -178,7 +174,7 @@ func (b *builder) rules(index int, name string) []route.Rule {
 		b.find(err.Error(), "backends", name)
 		return nil
 	}
-	rules := []route.Rule{{Key: key, Backend: index}}
+	rules := b.rule(nil, key, index, "backends", name)
 	for i, host := range b.cfg.Backends[name].Hosts {
 		path := []string{"backends", name, "hosts", strconv.Itoa(i)}
 		extra, err := route.ParseKey(host)
@@ -189,20 +185,25 @@ func (b *builder) rules(index int, name string) []route.Rule {
 			b.find(fmt.Sprintf("host %q has a path; the path prefix is the backend's own", host), path...)
 		default:
 			extra.Prefix = key.Prefix
-			rules = append(rules, route.Rule{Key: extra, Backend: index})
+			rules = b.rule(rules, extra, index, path...)
 		}
 	}
 	return rules
 }
 
-func (b *builder) compile(rules []route.Rule, names []string) {
+// rule appends a rule, unless its key leads to a backend already.
+func (b *builder) rule(rules []route.Rule, key route.Key, index int, path ...string) []route.Rule {
+	if first, twice := b.keys[key]; twice {
+		b.find(fmt.Sprintf("%s is the same host and path as backend %q has; keep one of them", key, first), path...)
+		return rules
+	}
+	b.keys[key] = path[1]
+	return append(rules, route.Rule{Key: key, Backend: index})
+}
+
+func (b *builder) compile(rules []route.Rule) {
 	table, err := route.New(rules)
-	var duplicate *route.DuplicateError
-	switch {
-	case errors.As(err, &duplicate):
-		first, second := names[rules[duplicate.First].Backend], names[rules[duplicate.Second].Backend]
-		b.find(fmt.Sprintf("%q is the same host and path as %q; keep one of them", duplicate.Key, first), "backends", second)
-	case err != nil:
+	if err != nil {
 		b.find(err.Error(), "backends")
 	}
 	b.snapshot.table = table
@@ -217,8 +218,16 @@ func (b *builder) backends(names []string) {
 		if cfg.Users != nil {
 			users = b.users[name]
 		}
-		b.snapshot.backends[i] = backend{balancer.New(name, cfg.Servers, b.parts.Registry, idle), users, cfg.Upgrade}
+		b.snapshot.backends[i] = backend{balancer.New(name, cfg.Servers, b.parts.Registry, idle), users, lowered(cfg.Upgrade)}
 	}
+}
+
+func lowered(words []string) []string {
+	lower := make([]string, len(words))
+	for i, word := range words {
+		lower[i] = strings.ToLower(word)
+	}
+	return lower
 }
 
 func reveal(secrets map[string]config.Secret) map[string]string {
