@@ -20,7 +20,8 @@ type Conn struct {
 
 	readBy  deadline
 	writeBy deadline
-	in, out transfer
+
+	transfers // in and out; empty where the net package does all
 
 	look  func(fd uintptr) // bound once, for Stale: a closure for each call would be an allocation
 	found presence         // what look saw
@@ -38,7 +39,7 @@ func New(nc net.Conn) *Conn {
 			c.look = func(fd uintptr) { c.found = peek(fd) }
 		}
 	}
-	c.bind()
+	c.transfers.bind(c)
 	return c
 }
 

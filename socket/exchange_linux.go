@@ -23,7 +23,9 @@ func (c *Conn) Exchange(out []byte, pool *Pool, writeLimit, readLimit time.Durat
 	switch {
 	case c.in.stale:
 		return nil, 0, false, ErrStale
-	case !c.in.asked: // closed, interrupted, or held up beyond the whole readLimit since arm: nothing was done
+	case !c.in.asked && IsTimeout(err) && !c.readBy.interrupted(): // held up since arm beyond the whole readLimit
+		return c.exchangePlain(out, pool, writeLimit, readLimit)
+	case !c.in.asked: // closed or interrupted: nothing was done
 		return nil, 0, false, err
 	case len(rest) > 0:
 		return c.finishExchange(rest, pool, writeLimit, readLimit)
@@ -34,12 +36,12 @@ func (c *Conn) Exchange(out []byte, pool *Pool, writeLimit, readLimit time.Durat
 
 // exchangeReady writes the first time that it is called, and reads from then on.
 //
-// No wake-up is lost by waiting without a read. The runtime forgets an earlier readiness before the first call, never
-// after it, and the kernel reports each arrival (bytes, end, reset) anew once it is in the queue. So what comes
-// before the peek is seen by the peek, and what comes after it is reported after the forgetting and stays noted until
-// a wait takes it, which a read follows. A report of something older, or one that a deadline took for itself, costs or
-// saves one call only: each call, also the first of the next operation, looks at the socket before it waits. A
-// deadline stays in force once it has passed, so that it cannot be missed either.
+// No wake-up is lost by waiting without a read. The runtime forgets an earlier readiness before the first call and not
+// after it, and the kernel reports each arrival (bytes, end, reset) anew once it can be read. So what comes before the
+// peek is seen by the peek; what comes after it is reported after the forgetting, and stays noted until a wait takes it,
+// which a read follows. A late report of something older costs one read that finds nothing, and then the wait goes on.
+// A deadline that passes takes no note away and stays in force; what arrived with it is found by the next operation,
+// which looks at the socket before it waits. TestNoWakeUpIsLost puts these in order, TestHuntLostWakeUps does not.
 func (c *Conn) exchangeReady(fd uintptr) bool {
 	if c.in.asked {
 		return c.receiveReady(fd)

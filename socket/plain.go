@@ -9,9 +9,9 @@ import (
 
 // The portable way: all through the net package. It is also what the race detector sees.
 
-type transfer struct{}
+type transfers struct{}
 
-func (c *Conn) bind() {}
+func (transfers) bind(*Conn) {}
 
 func (c *Conn) read(p []byte) (int, error) { return c.readPlain(p) }
 

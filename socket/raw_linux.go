@@ -14,7 +14,10 @@ import (
 // The calls below go to the kernel without telling the scheduler, which would otherwise prepare for each
 // of them to block. They do not: with MSG_DONTWAIT a call that has nothing to do returns EAGAIN, and only
 // then the goroutine is parked, by the runtime's own poller through syscall.RawConn. The longest such call
-// copies one piece. BenchmarkEcho shows what it saves. The race detector does not see memory that the kernel writes this way; under it the portable file is used.
+// copies one piece. BenchmarkEcho shows what it saves.
+// The race detector does not see memory that the kernel writes this way; under it the portable file is used.
+
+type transfers struct{ in, out transfer }
 
 // transfer is one direction of a connection: what a callback of syscall.RawConn works on. The callbacks are
 // bound once, since a closure for each call would be an allocation.
@@ -33,14 +36,14 @@ type transfer struct {
 	buf               *Buffer
 }
 
-func (c *Conn) bind() {
+func (t *transfers) bind(c *Conn) {
 	if c.raw == nil {
 		return
 	}
-	c.in.call = c.readReady
-	c.in.exchange = c.exchangeReady
-	c.in.receive = c.receiveReady
-	c.out.call = c.writeReady
+	t.in.call = c.readReady
+	t.in.exchange = c.exchangeReady
+	t.in.receive = c.receiveReady
+	t.out.call = c.writeReady
 }
 
 func (c *Conn) readReady(fd uintptr) bool {
