@@ -36,23 +36,23 @@ type Timeouts struct {
 // goroutine that serves the client. The exported fields above the line are the caller's to set before Do;
 // those below are left by Do, and valid until Finish.
 type Exchange struct {
-	Out        []byte   // the head to send, and behind it as much of the body, framed, as has arrived
-	Head       int      // how much of Out is the head
-	Body       *Source  // the rest of the request's body; Done when there is none
-	Chunked    bool     // the request's body goes out in chunks
-	Trailers   bool     // the request's trailers are passed on
-	Method     []byte   // of the request
-	Repeatable bool     // the request may be sent again although a server may have acted on it
-	Expect     bool     // the server is asked for 100 (Continue) before any of the body is sent
-	Upgrade    []byte   // the protocol that the request asks to switch to; nil: none
-	Client     Client   // who asked
-	Timeouts   Timeouts // in force for this request
+	Out        []byte      // the head to send, and behind it as much of the body, framed, as has arrived
+	Head       int         // how much of Out is the head
+	Body       *Source     // the rest of the request's body; Done when there is none
+	Chunked    bool        // the request's body goes out in chunks
+	Trailers   http1.Kinds // of the request that are passed on; none: it may have no trailers
+	Method     []byte      // of the request
+	Repeatable bool        // the request may be sent again although a server may have acted on it
+	Expect     bool        // the server is asked for 100 (Continue) before any of the body is sent
+	Upgrade    []byte      // the protocol that the request asks to switch to; nil: none
+	Client     Client      // who asked
+	Timeouts   Timeouts    // in force for this request
 	Limits     http1.Limits
 
 	// ---
 
-	Response http1.Response // the head of the final response, or of 101
-	Early    bool           // the response came before the request's body was sent to its end
+	Response  http1.Response // the head of the final response, or of 101
+	Continues bool           // the request's body has been sent, or the rest of it will be
 
 	server      *Server
 	conn        *serverConn
@@ -61,7 +61,7 @@ type Exchange struct {
 	headStarted time.Time      // when a head that came in pieces began
 	source      Source         // the response's body
 	pump        pump
-	busy        bool // between a Do that returned nil and Finish
+	busy        bool // from Do to Finish
 	whole       bool // Out holds the whole request
 	wrote       bool // some of the request may have reached the server
 	heard       bool // some of a response has come
@@ -100,12 +100,21 @@ func (x *Exchange) Server() *Server { return x.server }
 func (x *Exchange) Reset() {
 	x.server, x.conn = nil, nil
 	x.Body, x.Method, x.Upgrade, x.Client = nil, nil, nil, nil
-	x.wrote, x.heard, x.Early, x.cutShort, x.tunneled = false, false, false, false, false
+	x.wrote, x.heard, x.Continues, x.cutShort, x.tunneled = false, false, false, false, false
 	x.gone.Store(false)
 }
 
 // Wrote is true when some of the request may have reached a server.
 func (x *Exchange) Wrote() bool { return x.wrote }
+
+// FinishUpload waits until the rest of the request's body has been sent, if the server takes it (see Continues). It ends
+// when either side fails, or makes no progress.
+func (x *Exchange) FinishUpload() {
+	if x.Continues && x.upload.sending() {
+		x.upload.answered.Store(false) // from now on the client alone is waited for
+		x.upload.join()
+	}
+}
 
 // Finish ends the exchange: the connection goes back to the pool if it is fit for it, and the server has one request
 // less in flight. It must be called once after each Do that returned nil.
@@ -126,10 +135,13 @@ func (x *Exchange) Finish() {
 
 // Abort ends an exchange that may be under way, for a caller that has lost its way. Its connection is closed.
 func (x *Exchange) Abort() {
-	if x.busy {
-		x.cutShort = true
-		x.Finish()
+	if !x.busy {
+		return
 	}
+	x.busy = false
+	x.abandon()
+	x.source.Release()
+	x.server.inFlight.Add(-1)
 }
 
 // reusable is true when nothing of this exchange can come on the connection any more.

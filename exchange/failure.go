@@ -38,8 +38,8 @@ func (x *Exchange) causeOf(err error) cause.Cause {
 	if x.gone.Load() || errors.As(err, new(clientError)) {
 		return cause.ClientGone
 	}
-	if x.upload.running && x.upload.finished() && x.upload.pump.readErr != nil {
-		return BodyCause(x.upload.pump.readErr)
+	if err := x.upload.failure(); err != nil {
+		return BodyCause(err)
 	}
 	switch {
 	case socket.IsTimeout(err):

@@ -27,6 +27,7 @@ func (i *idleConns) keep(limit time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.limit = limit
+	i.unwatch() // it may be set for a longer limit
 	i.watch()
 }
 
@@ -64,14 +65,23 @@ func (i *idleConns) put(c *serverConn) bool {
 	return true
 }
 
-// watch sees to it that old connections are closed also when nobody asks for one. i.mu is held.
+// watch sees to it that old connections are closed also when nobody asks for one: the oldest, which is at the front, as soon
+// as it is too old. i.mu is held.
 func (i *idleConns) watch() {
 	if i.sweeper == nil && len(i.conns) > 0 && i.limit > 0 {
-		i.sweeper = time.AfterFunc(i.limit, i.sweep)
+		i.sweeper = time.AfterFunc(i.limit-time.Since(i.conns[0].since), i.sweep)
 	}
 }
 
-// sweep closes what is too old, which is at the front.
+// unwatch ends the watch. i.mu is held.
+func (i *idleConns) unwatch() {
+	if i.sweeper != nil {
+		i.sweeper.Stop()
+		i.sweeper = nil
+	}
+}
+
+// sweep closes what is too old.
 func (i *idleConns) sweep() {
 	i.mu.Lock()
 	old := 0
@@ -93,10 +103,7 @@ func (i *idleConns) close() {
 	i.closed = true
 	conns := i.conns
 	i.conns = nil
-	if i.sweeper != nil {
-		i.sweeper.Stop()
-		i.sweeper = nil
-	}
+	i.unwatch()
 	i.mu.Unlock()
 	closeAll(conns)
 }

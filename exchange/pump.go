@@ -1,7 +1,6 @@
 package exchange
 
 import (
-	"strconv"
 	"time"
 
 	"l7/http1"
@@ -14,9 +13,11 @@ type pump struct {
 	dst      *socket.Conn
 	limit    time.Duration // longest time without progress in writing
 	chunked  bool          // frame what goes out
-	trailers bool          // pass trailers on
+	trailers http1.Kinds   // the trailers to pass on
 	pool     *socket.Pool  // for what is framed anew
+	large    *socket.Pool  // for a fast body that passes as it comes; see Source.Hurry
 	written  int64         // bytes of the body, without framing
+	began    bool          // something may have gone out
 
 	readErr  error // which side failed: at most one of them is set
 	writeErr error
@@ -35,6 +36,7 @@ func (p *pump) run(head []byte) error {
 
 // direct passes bytes on as they came.
 func (p *pump) direct(head []byte) error {
+	p.src.Hurry(p.large)
 	for {
 		run, err := p.src.Take()
 		if err != nil {
@@ -77,6 +79,7 @@ func (p *pump) write(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
+	p.began = true
 	if err := p.dst.Write(b, p.limit); err != nil {
 		p.writeErr = err
 		return err
@@ -89,29 +92,34 @@ func (p *pump) failedRead(err error) error {
 	return err
 }
 
-// framed collects what has arrived into one chunk, or strips chunks, and writes it at once.
+// framed passes a body on that is framed anew, or that comes in chunks and goes without.
 func (p *pump) framed(head []byte) error {
-	b := p.pool.Get()
-	defer p.pool.Put(b)
-	for {
-		out, start, err := p.collect(b.All()[:socket.Headroom])
-		if err != nil {
-			return p.failedRead(err)
-		}
-		if len(head) <= start {
-			start -= len(head)
-			copy(out[start:], head)
-		} else if err := p.write(head); err != nil {
+	for room := socket.Headroom; ; room = maxSizeLine { // then leaves space behind a full buffer for what ends a chunk
+		if err := p.frame(head, room); err != nil || p.src.Done() {
 			return err
 		}
 		head = nil
-		if err := p.write(out[start:]); err != nil || p.src.Done() {
-			return err
-		}
 		if err := p.src.Fill(); err != nil {
 			return p.failedRead(err)
 		}
 	}
+}
+
+// frame writes head and, as one chunk, what has arrived. It holds a buffer no longer than that: a stream can be silent for long.
+func (p *pump) frame(head []byte, room int) error {
+	b := p.pool.Get()
+	defer p.pool.Put(b)
+	out, start, err := p.collect(b.All()[:room])
+	if err != nil {
+		return p.failedRead(err)
+	}
+	if len(head) <= start {
+		start -= len(head)
+		copy(out[start:], head)
+	} else if err := p.write(head); err != nil {
+		return err
+	}
+	return p.write(out[start:])
 }
 
 // collect appends what is ahead, framed, to out, whose bytes are room for what has to stand before it.
@@ -146,23 +154,16 @@ func (p *pump) collect(out []byte) (_ []byte, start int, err error) {
 // appendEnd appends the last chunk and the trailers that may go on.
 func (p *pump) appendEnd(out []byte) []byte {
 	out = append(out, "0\r\n"...)
-	if p.trailers {
+	if p.trailers != 0 {
 		raw, fields := p.src.Trailers()
-		out = http1.AppendFields(out, raw, fields, http1.HopByHop)
+		out = http1.AppendFields(out, raw, fields, ^p.trailers)
 	}
 	return append(out, "\r\n"...)
 }
 
-// AppendLength appends a Content-Length line.
-func AppendLength(dst []byte, n int64) []byte {
-	dst = append(dst, "Content-Length: "...)
-	dst = strconv.AppendInt(dst, n, 10)
-	return append(dst, "\r\n"...)
-}
-
 // AppendReceived appends to out as much of a body as has been received already, framed in chunks if chunked is true, up to about
-// most bytes. When that is all of it, the last chunk follows with the trailers that may go on.
-func AppendReceived(out []byte, src *Source, chunked, trailers bool, most int) ([]byte, error) {
+// most bytes. When that is all of it, the last chunk follows with the trailers that go on.
+func AppendReceived(out []byte, src *Source, chunked bool, trailers http1.Kinds, most int) ([]byte, error) {
 	if src.framing == http1.BodyNone {
 		return out, nil
 	}

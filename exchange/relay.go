@@ -10,16 +10,18 @@ import (
 )
 
 // Relay writes head to the client and passes the response's body on behind it, in chunks if chunked is true, with the trailers
-// that may go on if trailers is true. The error is a *cause.Error; the client has then got a part at most, and
-// must be cut off so that it can tell.
-func (x *Exchange) Relay(head []byte, chunked, trailers bool) error {
+// of these kinds. The error is a *cause.Error; the client has then got a part at most, and must be cut off so that it can
+// tell, unless Began is false.
+func (x *Exchange) Relay(head []byte, chunked bool, trailers http1.Kinds) error {
 	head, err := x.first(head, chunked)
 	if err == nil && (len(head) > 0 || !x.source.Done()) {
-		x.pump = pump{src: &x.source, dst: x.Client.Conn(), limit: x.Timeouts.Write, chunked: chunked, trailers: trailers, pool: x.server.pools.body, written: x.pump.written}
+		x.pump = pump{
+			src: &x.source, dst: x.Client.Conn(), limit: x.Timeouts.Write, chunked: chunked, trailers: trailers,
+			pool: x.server.pools.body, large: x.server.pools.large, written: x.pump.written, began: x.pump.began,
+		}
 		err = x.pump.run(head)
 	}
 	if err == nil {
-		x.upload.settle()
 		return nil
 	}
 	x.cutShort = true
@@ -46,13 +48,17 @@ func (x *Exchange) first(head []byte, chunked bool) ([]byte, error) {
 		copy(all[start:], head)
 		head = all[start:end]
 	}
-	x.pump.written = int64(len(run))
+	x.pump.written, x.pump.began = int64(len(run)), true
 	if err := x.Client.Conn().Write(head, x.Timeouts.Write); err != nil {
 		x.pump.writeErr = err
 		return nil, err
 	}
 	return nil, nil
 }
+
+// Began is true when the client may have got some of the response. A body that is bad from its first bytes on is found
+// out before.
+func (x *Exchange) Began() bool { return x.pump.began }
 
 // Written is how many bytes of the response's body have been passed on.
 func (x *Exchange) Written() int64 { return x.pump.written }
@@ -66,6 +72,8 @@ func (x *Exchange) relayFailed(err error) *cause.Error {
 		if socket.IsTimeout(x.pump.writeErr) {
 			c = cause.ClientTimeout
 		}
+	case x.upload.failure() != nil:
+		c = BodyCause(x.upload.failure())
 	case errors.As(err, &bad):
 		c = cause.BadResponse
 	case socket.IsTimeout(err):

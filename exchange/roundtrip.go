@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -16,6 +17,9 @@ const watchAfter = 50 * time.Millisecond
 // (RFC 9110 section 10.1.1).
 const continueAfter = time.Second
 
+// uploadCheck is how long it may take to notice that a request's body has been sent, after which the client is watched.
+const uploadCheck = 200 * time.Millisecond
+
 // maxInterim is how many 1xx responses may come before the final one.
 const maxInterim = 32
 
@@ -29,7 +33,7 @@ var (
 func (x *Exchange) roundTrip() error {
 	x.Response.Reset()
 	x.n = 0
-	x.upload.complete = x.whole
+	x.upload.reset(x.whole)
 	x.headStarted = time.Time{}
 	if err := x.send(); err != nil {
 		return err
@@ -74,7 +78,7 @@ func (x *Exchange) exchange() error {
 	limit := x.Timeouts.ResponseHeader
 	b, n, sent, err := x.conn.Exchange(x.Out, x.server.pools.head, x.Timeouts.Write, x.firstWait(limit))
 	x.wrote = x.wrote || err != socket.ErrStale //nolint:errorlint // returned as it is
-	if sent && socket.IsTimeout(err) && x.firstWait(limit) != limit {
+	if sent && socket.IsTimeout(err) && x.waitsOn(limit) {
 		b, n, err = x.receiveWatching(x.server.pools.head, limit)
 	}
 	if err != nil {
@@ -92,31 +96,32 @@ func (x *Exchange) firstWait(limit time.Duration) time.Duration {
 	return watchAfter
 }
 
+// waitsOn is true when there is more to wait after the first wait.
+func (x *Exchange) waitsOn(limit time.Duration) bool {
+	return x.upload.running || x.firstWait(limit) != limit
+}
+
 // Receive receives from the server for the response's body, and watches the client when that takes longer.
 func (x *Exchange) Receive(pool *socket.Pool, limit time.Duration) (*socket.Buffer, int, error) {
-	first := x.firstWait(limit)
-	b, n, err := x.conn.Receive(pool, first)
-	if socket.IsTimeout(err) && first != limit {
+	b, n, err := x.conn.Receive(pool, x.firstWait(limit))
+	if socket.IsTimeout(err) && x.waitsOn(limit) {
 		return x.receiveWatching(pool, limit)
 	}
 	return b, n, err
 }
 
-// receiveWatching goes on waiting. While the request's body is still on its way the server may be silent as long as it likes.
+// receiveWatching goes on waiting. While the request's body is still on its way the server may be silent as long as it likes; the limit
+// counts from its end. A client whose body is read need not be watched.
 func (x *Exchange) receiveWatching(pool *socket.Pool, limit time.Duration) (*socket.Buffer, int, error) {
 	for {
-		if !x.upload.running {
+		sending, wait := x.upload.sending(), uploadCheck
+		if !sending {
+			wait = limit
 			x.watch.start(x)
-		}
-		wait := limit
-		if limit > 0 && x.upload.running && x.upload.finished() {
-			wait = max(limit-time.Since(x.upload.ended), time.Millisecond)
+			x.headStarted = time.Now() // of a head; it is asked for no more in a body
 		}
 		b, n, err := x.conn.Receive(pool, wait)
-		if !socket.IsTimeout(err) || !x.upload.running || x.gone.Load() {
-			return b, n, err
-		}
-		if x.upload.finished() && (x.upload.err != nil || limit > 0 && time.Since(x.upload.ended) >= limit) {
+		if !socket.IsTimeout(err) || !sending || x.gone.Load() || x.upload.fatal() {
 			return b, n, err
 		}
 	}
@@ -151,9 +156,22 @@ func (x *Exchange) readMore() error {
 	if x.n == len(x.buf.Bytes()) {
 		x.grow()
 	}
-	n, err := x.conn.Read(x.buf.Bytes()[x.n:], x.headLimit())
+	n, err := x.readWatching(x.buf.Bytes()[x.n:], x.headLimit())
 	x.n += n
 	return err
+}
+
+// readWatching reads from the server, and watches the client when that takes longer, as Receive does.
+func (x *Exchange) readWatching(p []byte, limit time.Duration) (int, error) {
+	first := x.firstWait(limit)
+	n, err := x.conn.Read(p, first)
+	if !socket.IsTimeout(err) || first == limit || x.upload.failed() {
+		return n, err
+	}
+	if !x.upload.running {
+		x.watch.start(x)
+	}
+	return x.conn.Read(p, limit)
 }
 
 // headLimit is how long the rest of a head may take: from its first byte it is bounded as a whole.
@@ -170,7 +188,7 @@ func (x *Exchange) headLimit() time.Duration {
 
 // receiveHead waits for the first bytes of a head.
 func (x *Exchange) receiveHead() (*socket.Buffer, int, error) {
-	if !x.Expect || x.upload.running || x.upload.complete {
+	if !x.Expect || x.upload.begun {
 		return x.Receive(x.server.pools.head, x.Timeouts.ResponseHeader)
 	}
 	b, n, err := x.Receive(x.server.pools.head, continueAfter)
@@ -193,7 +211,7 @@ func (x *Exchange) grow() {
 
 // interim deals with a 1xx response and moves what follows it to the front.
 func (x *Exchange) interim() error {
-	if x.Response.Status == 100 && x.Expect && !x.upload.running {
+	if x.Response.Status == 100 && x.Expect && !x.upload.begun {
 		x.upload.start(x)
 	}
 	if err := x.Client.Interim(&x.Response); err != nil {
@@ -202,6 +220,7 @@ func (x *Exchange) interim() error {
 	used := len(x.Response.Bytes())
 	x.n = copy(x.buf.Bytes(), x.buf.Bytes()[used:x.n])
 	x.Response.Reset()
+	x.headStarted = time.Time{}
 	return nil
 }
 
@@ -216,14 +235,14 @@ func (x *Exchange) begin() error {
 	x.source.Start(x, x.server.pools.body, Incoming{
 		Framing: framing, Length: x.Response.ContentLength, Ahead: ahead, Silence: x.Timeouts.Response,
 	})
-	x.upload.settle()
-	x.Early = !x.upload.complete
+	x.Continues = x.upload.continues(&x.Response, framing)
+	x.upload.answered.Store(true)
 	return nil
 }
 
 // switched checks that the server has switched to what the client asked for (RFC 9110 section 7.8).
 func (x *Exchange) switched(ahead []byte) error {
-	if x.Upgrade == nil || !http1.EqualFold(x.Response.Upgrade(), string(x.Upgrade)) {
+	if x.Upgrade == nil || !bytes.EqualFold(x.Response.Upgrade(), x.Upgrade) {
 		return errUnasked
 	}
 	x.tunneled = true

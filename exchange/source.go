@@ -16,7 +16,10 @@ var ErrTooLarge = errors.New("the body is over its limit")
 type Source struct {
 	from    receiver
 	pool    *socket.Pool
+	large   *socket.Pool   // see Hurry; nil: none
 	buf     *socket.Buffer // what ahead is part of; nil: memory of somebody else
+	bufPool *socket.Pool   // where buf belongs
+	full    bool           // the last receipt filled its buffer
 	ahead   []byte         // received and not taken yet
 	framing http1.Framing
 	left    int64 // of a body of known length
@@ -44,7 +47,7 @@ type Incoming struct {
 // Start begins a body, the rest of which will be received from there into buffers of the pool.
 func (s *Source) Start(from receiver, pool *socket.Pool, in Incoming) {
 	s.Release()
-	s.from, s.pool = from, pool
+	s.from, s.pool, s.large, s.full = from, pool, nil, false
 	s.framing, s.left, s.ahead, s.limit = in.Framing, in.Length, in.Ahead, in.Silence
 	s.size, s.max = 0, in.Limit
 	s.chunks.Reset()
@@ -65,12 +68,19 @@ func (s *Source) Trailers() ([]byte, []http1.Field) { return s.chunks.Trailers()
 
 // Release gives back memory. What Ahead returned is not valid any more.
 func (s *Source) Release() {
-	if s.buf != nil {
-		s.pool.Put(s.buf)
-		s.buf = nil
-	}
+	s.free()
 	s.ahead = nil
 }
+
+func (s *Source) free() {
+	if s.buf != nil {
+		s.bufPool.Put(s.buf)
+		s.buf = nil
+	}
+}
+
+// Hurry has a body that comes faster than the usual buffers can take received into larger ones.
+func (s *Source) Hurry(large *socket.Pool) { s.large = large }
 
 // Adopt returns the buffer that holds Ahead, which is the caller's from now on, and nil where it was the caller's already.
 func (s *Source) Adopt() *socket.Buffer {
@@ -114,14 +124,16 @@ func (s *Source) takeChunk() ([]byte, error) {
 
 // Fill receives more. Nothing may be ahead. The error is io.ErrUnexpectedEOF where the body was cut off.
 func (s *Source) Fill() error {
-	if s.buf != nil {
-		s.pool.Put(s.buf)
-		s.buf = nil
+	s.free()
+	s.bufPool = s.pool
+	if s.full && s.large != nil {
+		s.bufPool = s.large
 	}
-	b, n, err := s.from.Receive(s.pool, s.limit)
+	b, n, err := s.from.Receive(s.bufPool, s.limit)
 	switch {
 	case err == nil:
 		s.buf, s.ahead = b, b.Bytes()[:n]
+		s.full = n == s.bufPool.Size()
 		return nil
 	case !errors.Is(err, io.EOF):
 		return err

@@ -13,6 +13,7 @@ import (
 // been silent for the tunnel timeout. head is the 101 response to write first; early are bytes that the client has
 // sent already. It returns how many bytes went to the client and to the server.
 func (x *Exchange) Tunnel(head, early []byte) (toClient, toServer int64) {
+	x.watch.stop(x) // the client is read from now on
 	client := x.Client.Conn()
 	if err := client.Write(append(head, x.source.Ahead()...), x.Timeouts.Write); err != nil {
 		return 0, 0
@@ -24,6 +25,8 @@ func (x *Exchange) Tunnel(head, early []byte) (toClient, toServer int64) {
 		}
 		toServer = int64(len(early))
 	}
+	x.source.Release()
+	x.freeBuffer() // a tunnel can be silent for long
 	var last atomic.Int64
 	last.Store(int64(time.Since(tunnelEpoch)))
 	up := lane{src: client, dst: x.conn.Conn, x: x, last: &last}
@@ -49,10 +52,14 @@ type lane struct {
 }
 
 // run copies until the source ends, which is passed on as a half-close, or something fails, which ends both directions.
+// A source that has ended is watched on: when it is gone altogether the other direction leads nowhere, and may be silent for long.
 func (l *lane) run() {
 	err := l.copy()
 	if errors.Is(err, io.EOF) && l.dst.CloseWrite() == nil {
-		return
+		if !l.src.CanAwait() {
+			return
+		}
+		l.src.Watch()
 	}
 	l.src.Interrupt()
 	l.dst.Interrupt()

@@ -1,23 +1,28 @@
 package exchange
 
-// watch notices that the client has reset its connection while nothing is read from it. A goroutine does, since
-// only somebody who waits on a socket is told; it is started when an answer takes long.
+import "sync/atomic"
+
+// watch notices that the client's connection has been reset, or closed by our own side, while nothing is read from it. A goroutine
+// does, since only somebody who waits on a socket is told; it is started when an answer takes long.
 type watch struct {
-	running bool
-	done    chan struct{} // one token from each goroutine
+	running  bool
+	stopping atomic.Bool   // the goroutine is to end: nothing has happened to the client
+	done     chan struct{} // one token from each goroutine
 }
 
+// start begins to watch, where the client's connection allows it.
 func (w *watch) start(x *Exchange) {
-	if w.running {
+	server, client := x.conn, x.Client.Conn()
+	if w.running || !client.CanAwait() {
 		return
 	}
 	if w.done == nil {
 		w.done = make(chan struct{}, 1)
 	}
 	w.running = true
-	server, client := x.conn, x.Client.Conn()
+	w.stopping.Store(false)
 	go func() {
-		if client.Watch() {
+		if client.Watch() || !w.stopping.Load() {
 			x.gone.Store(true)
 			server.Interrupt()
 		}
@@ -31,6 +36,7 @@ func (w *watch) stop(x *Exchange) {
 		return
 	}
 	client := x.Client.Conn()
+	w.stopping.Store(true)
 	client.Interrupt()
 	<-w.done
 	w.running = false

@@ -35,8 +35,12 @@ func (ss *session) fail(why cause.Cause, err error) bool {
 // mayStay is true when the next request can follow on the connection: the framing of this one is beyond doubt, and its body
 // has arrived.
 func (ss *session) mayStay(why cause.Cause) bool {
+	if len(ss.req.Bytes()) == 0 {
+		return false // its head was refused, so that nobody knows where it ends
+	}
 	switch why {
-	case cause.BadRequest, cause.BadHost, cause.VersionNotSupported, cause.TargetTooLong, cause.HeaderTooLarge, cause.ClientTimeout, cause.Internal:
+	case cause.BadRequest, cause.BadHost, cause.Internal,
+		cause.MethodNotSupported: // what follows CONNECT was meant for the tunnel
 		return false
 	}
 	for !ss.body.Done() && len(ss.body.Ahead()) > 0 {
@@ -131,13 +135,12 @@ func (ss *session) logCut(err error) {
 	ss.describe(ss.server.limited.Info()).Str("cause", why.String()).Int64("bytes", ss.exchange.Written()).AnErr("error", err).Msg("response cut off")
 }
 
-func (ss *session) logTunnel(toClient, toServer int64) {
-	ss.describe(ss.server.log.Debug()).Int64("to_client", toClient).Int64("to_server", toServer).Msg("tunnel ended")
-}
-
 // describe adds what is known of the request.
 func (ss *session) describe(event *zerolog.Event) *zerolog.Event {
 	event = event.Str("client", ss.conn.peer.text)
+	if len(ss.id) > 0 {
+		event = event.Bytes("request_id", ss.id)
+	}
 	if len(ss.req.Bytes()) == 0 {
 		return event // it could not be read
 	}

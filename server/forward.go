@@ -53,7 +53,7 @@ func (f forwarding) drops() (always, untrusted http1.Kinds) {
 	return always, untrusted
 }
 
-// trusts is true for a client whose forwarding fields are believed. One on a unix socket is on this machine.
+// trusts is true for a client whose forwarding fields are believed. One on a unix socket has no address, and is in no range.
 func (s *Snapshot) trusts(p peer) bool {
 	for _, prefix := range s.trusted {
 		if prefix.Contains(p.ip) {
@@ -82,8 +82,9 @@ func (ss *session) clientIP(trusted bool) string {
 			if err != nil {
 				return found // what stands before it cannot be believed either
 			}
-			found = ip.Unmap().String()
-			if !ss.snapshot.trusts(peer{ip: ip.Unmap()}) {
+			ip = ip.Unmap().WithZone("") // a range has no zones, and another machine's mean nothing
+			found = ip.String()
+			if !ss.snapshot.trusts(peer{ip: ip}) {
 				return found
 			}
 			list = list[:max(comma, 0)]
@@ -118,8 +119,8 @@ func (ss *session) appendOptional(dst []byte, trusted bool) []byte {
 	if f.realIP {
 		dst = appendText(dst, "X-Real-IP: ", ss.clientIP(trusted))
 	}
-	if f.port && (!trusted || !r.Has(http1.XForwardedPort)) {
-		dst = appendText(dst, "X-Forwarded-Port: ", ss.conn.listener.port)
+	if port := ss.conn.listener.port; f.port && port != "" && (!trusted || !r.Has(http1.XForwardedPort)) {
+		dst = appendText(dst, "X-Forwarded-Port: ", port)
 	}
 	if f.forwarded {
 		dst = ss.appendForwarded(dst, trusted)

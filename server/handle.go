@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+
 	"l7/cause"
 	"l7/exchange"
 	"l7/http1"
@@ -66,7 +68,7 @@ func (ss *session) prepare(b *backend) error {
 	x.Timeouts, x.Limits = ss.snapshot.exchange, ss.snapshot.responseLimits
 	x.Repeatable = ss.req.Idempotent()
 	x.Chunked = ss.req.Chunked
-	x.Trailers = ss.req.Has(http1.Trailer)
+	x.Trailers = ss.requestTrailers()
 	x.Upgrade = ss.upgradeTo(b)
 	expect := ss.req.Expect100 && !ss.body.Done() && len(ss.body.Ahead()) == 0
 	x.Expect = expect
@@ -77,6 +79,25 @@ func (ss *session) prepare(b *backend) error {
 	x.Out = ss.out
 	return err
 }
+
+// requestTrailers are the kinds of trailers that go on: none unless the client announces some (RFC 9110 section 6.6.2).
+func (ss *session) requestTrailers() http1.Kinds {
+	if !ss.req.Has(http1.Trailer) {
+		return 0
+	}
+	return mayBeTrailers &^ ss.snapshot.dropAlways
+}
+
+// responseTrailers are the kinds of trailers that go on: none unless the client takes them (RFC 9110 section 6.5.1).
+func (ss *session) responseTrailers() http1.Kinds {
+	if !ss.req.TETrailers {
+		return 0
+	}
+	return mayBeTrailers
+}
+
+// mayBeTrailers are the kinds of fields that may be trailers at all.
+const mayBeTrailers = 1<<http1.Plain | 1<<http1.Underscored | http1.Kinds(0)
 
 // maxFirstWrite bounds how much of a body goes out together with the head.
 const maxFirstWrite = 32 << 10
@@ -102,28 +123,49 @@ func (ss *session) respond() bool {
 	framing := x.Response.Body(ss.req.Method())
 	open := framing == http1.BodyChunked || framing == http1.BodyClose // the length is not known
 	chunked := open && ss.req.Minor == 1
-	keep := ss.req.Persistent() && !ss.conn.isEnding() && !x.Early && (!open || chunked)
+	marked := !open || chunked // the client can tell where the response ends
+	keep := marked && ss.req.Persistent() && x.Continues && !ss.conn.isEnding()
 	ss.head = ss.appendResponseHead(ss.head[:0], framing, keep)
 	ss.answered = true
-	err := x.Relay(ss.head, chunked, chunked && ss.req.TETrailers)
+	err := x.Relay(ss.head, chunked, ss.responseTrailers())
+	if err == nil && marked {
+		x.FinishUpload()
+	}
 	x.Finish()
 	if err != nil {
-		ss.logCut(err)
-		if open && !chunked {
-			_ = ss.conn.sock.Reset() // the end of the connection would look like the end of the response
-		}
-		return false
+		return ss.cut(err, marked)
 	}
 	return keep && ss.body.Done()
 }
 
-// tunnel passes the switch of protocols on, and then bytes until both sides are done.
+// cut ends a request whose response could not be passed on to its end. The client must be able to tell; as long as it has got
+// nothing it can be told.
+func (ss *session) cut(err error, marked bool) bool {
+	if !ss.exchange.Began() {
+		ss.answered = false
+		return ss.fail(causeOf(err), err)
+	}
+	ss.logCut(err)
+	if !marked || causeOf(err) == cause.ClientTimeout {
+		// The end of the connection would look like the end of the response; and what a client does not read the system
+		// would keep for minutes.
+		_ = ss.conn.sock.Reset()
+	}
+	return false
+}
+
+// tunnel passes the switch of protocols on, and then bytes until both sides are done. The request is let go before: a tunnel
+// can be silent for long.
 func (ss *session) tunnel() bool {
 	x := ss.exchange
 	ss.head = ss.appendSwitch(ss.head[:0])
 	ss.answered = true
-	up, down := x.Tunnel(ss.head, ss.body.Ahead())
+	ended := ss.describe(ss.server.log.Debug())
+	early := bytes.Clone(ss.body.Ahead())
+	ss.req.Reset()
+	ss.release()
+	toClient, toServer := x.Tunnel(ss.head, early)
 	x.Finish()
-	ss.logTunnel(up, down)
+	ended.Int64("to_client", toClient).Int64("to_server", toServer).Msg("tunnel ended")
 	return false
 }

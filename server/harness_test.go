@@ -46,6 +46,7 @@ func start(t *testing.T, yaml string) *proxy {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 		defer cancel()
 		_ = s.Drain(ctx) // cuts what a test left open
+		requireQuiet(t, s)
 		s.Snapshot().Close()
 		if t.Failed() {
 			t.Log(log.String())

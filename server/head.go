@@ -80,6 +80,9 @@ func (ss *session) appendResponseHead(dst []byte, framing http1.Framing, keep bo
 	if r.Status == 204 {
 		drop |= http1.ContentLength.Bit() // RFC 9110 section 8.6 forbids it
 	}
+	if len(ss.id) > 0 {
+		drop |= http1.XRequestID.Bit() // ours tells the client more: it is in the log
+	}
 	dst = http1.AppendFields(dst, r.Bytes(), r.Fields, drop)
 	dst = ss.appendRequestID(dst)
 	if ss.req.Minor == 1 && (framing == http1.BodyChunked || framing == http1.BodyClose) {
@@ -116,5 +119,6 @@ func (ss *session) appendSwitch(dst []byte) []byte {
 	r := &ss.exchange.Response
 	dst = appendStatus(dst, r)
 	dst = http1.AppendFields(dst, r.Bytes(), r.Fields, http1.HopByHop|http1.ContentLength.Bit())
+	dst = ss.appendRequestID(dst)
 	return append(appendLine(dst, "Connection: Upgrade\r\nUpgrade: ", r.Upgrade()), "\r\n"...)
 }

@@ -226,6 +226,9 @@ func (ss *session) unreadable(err error) bool {
 	if err == io.EOF { //nolint:errorlint // as the socket returns it
 		return false
 	}
+	if ss.snapshot.forwarding.requestID {
+		ss.requestID()
+	}
 	return ss.fail(causeOfHead(err), err)
 }
 

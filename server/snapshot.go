@@ -154,7 +154,7 @@ func (b *builder) backendUsers(name string) {
 
 func (b *builder) compileUsers(logins map[string]config.Secret, path ...string) *auth.Users {
 	users, err := auth.New(b.parts.Verifier, reveal(logins))
-	joined, several := err.(interface{ Unwrap() []error }) //nolint:errorlint // what auth.New joined is taken apart
+	joined, several := err.(interface{ Unwrap() []error })
 	if !several {
 		return users
 	}
