@@ -294,7 +294,7 @@ func TestWebSocketThousandTunnels(t *testing.T) {
 	t.Parallel()
 	const (
 		tunnels = 1000
-		most    = 48 << 10 // bytes of memory for each
+		most    = 32 << 10 // bytes of memory for each
 	)
 	c := serveChat(t, nil)
 	c.l7 = startReleased(t, listenAnywhere, c.backends())
