@@ -28,8 +28,14 @@ backends:
 		line int
 		text string
 	}{
-		{1, "80800"}, {2, "bob"}, {2, "eve"}, {3, "nonexistent"}, {5, "same host and path"},
-		{5, "unknown key"}, {6, "has a path"}, {7, "a b"},
+		{1, "80800"},
+		{2, "bob"},
+		{2, "eve"},
+		{3, "nonexistent"},
+		{5, "same host and path"},
+		{5, "unknown key"},
+		{6, "has a path"},
+		{7, "a b"},
 	}
 	require.Len(t, problems, len(want), err)
 	for i, w := range want {

@@ -139,12 +139,12 @@ func TestAllocations(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, got)
 		}
 	}
-	f("Request.Parse", func() { r.Reset(); r.Parse(request, benchLimits) })
+	f("Request.Parse", func() { r.Reset(); _, _ = r.Parse(request, benchLimits) })
 	f("AppendFields", func() { dst = AppendFields(dst[:0], r.Bytes(), r.Fields, HopByHop) })
 	f("AppendTarget", func() { dst = r.AppendTarget(dst[:0]) })
 	f("accessors", func() { r.Host(); r.Path(); r.Query(); r.Idempotent(); r.Value(Cookie) })
-	f("Response.Parse", func() { p.Reset(); p.Parse(response, benchLimits); p.Body(r.Method()) })
-	f("a refusal", func() { r.Reset(); r.Parse(refused, benchLimits) })
+	f("Response.Parse", func() { p.Reset(); _, _ = p.Parse(response, benchLimits); p.Body(r.Method()) })
+	f("a refusal", func() { r.Reset(); _, _ = r.Parse(refused, benchLimits) })
 	f("Chunked", func() {
 		c.Reset()
 		for b := body; !c.Done(); {

@@ -19,7 +19,7 @@ func decode(c *Chunked, msg string, portion func(left int) int) (data []byte, co
 			p = p[n:]
 			switch {
 			case err != nil:
-				return data, 0, err.(*Error).Reason
+				return data, 0, asError(err).Reason
 			case done != c.Done():
 				return data, consumed, "BUG: done differs"
 			case done:
@@ -104,8 +104,10 @@ func TestChunkedRefused(t *testing.T) {
 		checkChunkSplits(t, msg)
 		checkChunkSplits(t, msg+"\r\nabcdef\r\n0\r\n\r\n")
 	}
-	for _, size := range []string{"", " 3", "\t3", "+3", "-3", "0x3", "x", "g", "3g", "3.", "\"3\"", "\x80", "8000000000000000", "ffffffffffffffff",
-		"00000000000000003", "3 ", "3\t", "3 a", "3\x00", "3,4"} {
+	for _, size := range []string{
+		"", " 3", "\t3", "+3", "-3", "0x3", "x", "g", "3g", "3.", "\"3\"", "\x80", "8000000000000000", "ffffffffffffffff",
+		"00000000000000003", "3 ", "3\t", "3 a", "3\x00", "3,4",
+	} {
 		f("RFC 9112 7.1", size+"\r\n", "bad_chunk_size")
 	}
 	f("RFC 9112 2.2", "3\nabc", "bare_lf")
@@ -174,9 +176,11 @@ func TestTrailers(t *testing.T) {
 	f("", "")
 	f("Server-Timing: a\r\nX:  y \r\n", "Server-Timing: a\r\nX:  y \r\n")
 	f("ETag: a\r\nContent-Length: 5\r\nContent-Digest: b\r\nX_Y: 1\r\n", "ETag: a\r\nContent-Digest: b\r\n")
-	for _, name := range []string{"Content-Length", "transfer-encoding", "Host", "Connection", "TE", "Trailer", "Upgrade", "Keep-Alive", "Authorization", "Cookie", "Set-Cookie",
+	for _, name := range []string{
+		"Content-Length", "transfer-encoding", "Host", "Connection", "TE", "Trailer", "Upgrade", "Keep-Alive", "Authorization", "Cookie", "Set-Cookie",
 		"X-Forwarded-For", "X-Forwarded-Prefix", "X-Real-IP", "Forwarded", "Via", "X-Request-ID", "Content-Type", "Content-Encoding", "Content-Range", "If-Match", "Range",
-		"Cache-Control", "Expect", "Max-Forwards", "Location", "WWW-Authenticate", "Proxy-Authorization", "Age", "Expires", "Date", "Vary", "Retry-After"} {
+		"Cache-Control", "Expect", "Max-Forwards", "Location", "WWW-Authenticate", "Proxy-Authorization", "Age", "Expires", "Date", "Vary", "Retry-After",
+	} {
 		f(name+": a\r\nX: y\r\n"+strings.ToUpper(name)+": b\r\n", "X: y\r\n")
 	}
 }

@@ -85,8 +85,10 @@ func TestNomination(t *testing.T) {
 
 // TestNominationProtected has every name that a client must not be able to take away from what servers see.
 func TestNominationProtected(t *testing.T) {
-	for _, name := range []string{"Host", "Content-Length", "Authorization", "Cookie", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
-		"X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "Via", "X-Request-ID", "Expect"} {
+	for _, name := range []string{
+		"Host", "Content-Length", "Authorization", "Cookie", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
+		"X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded", "X-Real-IP", "Via", "X-Request-ID", "Expect",
+	} {
 		value := map[string]string{"Content-Length": "1", "Expect": "100-continue"}[name]
 		lines := name + ": " + value + "\r\nConnection: " + strings.ToLower(name) + "\r\n"
 		if name == "Host" {
@@ -110,7 +112,7 @@ func TestNominationBound(t *testing.T) {
 	parsed(t, list(maxNominations))
 	var r Request
 	_, err := r.Parse([]byte("GET / HTTP/1.1\r\n"+list(maxNominations+1)+"\r\n"), Limits{})
-	if e, ok := err.(*Error); !ok || e.Reason != "too_many_nominations" || e.Status != 400 {
+	if e := asError(err); e.Reason != "too_many_nominations" || e.Status != 400 {
 		t.Errorf("got %v", err)
 	}
 }

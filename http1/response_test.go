@@ -53,14 +53,16 @@ func TestResponseRefused(t *testing.T) {
 		t.Helper()
 		p.Reset()
 		n, err := p.Parse([]byte(msg), testLimits)
-		if e, ok := err.(*Error); n != 0 || !ok || e.Reason != reason || e.Status != 502 {
+		if e := asError(err); n != 0 || e.Reason != reason || e.Status != 502 {
 			t.Errorf("%s: %q: got %s, want 502 %s", rfc, msg, p.verdict(n, err), reason)
 		}
 		checkSplits(t, &p, msg, testLimits)
 		checkSplits(t, &p, msg+"HTTP/1.1 200 OK\r\n\r\n", testLimits)
 	}
-	for _, line := range []string{"", "HTTP/1.1", "HTTP/1.1 ", "HTTP/1.1 20", "HTTP/1.1 2000", "HTTP/1.1 099 x", "HTTP/1.1 000 x", "HTTP/1.1 -20 x", "HTTP/1.1 2a0 x",
-		"HTTP/1.1 20a x", "HTTP/1.1  200 x", "HTTP/1.1\t200 x", "HTTP/1.1 200\tx", "HTTP/1.1 200x", "http/1.1 200 x", "HTTP/1.11 200 x", " HTTP/1.1 200 x", "ICY 200 OK x", "garbage garbage"} {
+	for _, line := range []string{
+		"", "HTTP/1.1", "HTTP/1.1 ", "HTTP/1.1 20", "HTTP/1.1 2000", "HTTP/1.1 099 x", "HTTP/1.1 000 x", "HTTP/1.1 -20 x", "HTTP/1.1 2a0 x",
+		"HTTP/1.1 20a x", "HTTP/1.1  200 x", "HTTP/1.1\t200 x", "HTTP/1.1 200\tx", "HTTP/1.1 200x", "http/1.1 200 x", "HTTP/1.11 200 x", " HTTP/1.1 200 x", "ICY 200 OK x", "garbage garbage",
+	} {
 		f("RFC 9112 4", line+"\r\n\r\n", "bad_status_line")
 	}
 	f("RFC 9112 2.3", "HTTP/2.0 200 OK\r\n\r\n", "version")
