@@ -34,7 +34,7 @@ func NewPools() *Pools {
 // The sizes. One copy through a large buffer costs half of what the same bytes cost in pieces of 64 KiB, because each call
 // wakes the other side (docs/performance.md); a slow body never fills one, and is not given any.
 const (
-	headSize  = 16 << 10
+	headSize  = 66 << 10 // a head with a body of 64 KiB in one read
 	bodySize  = 64 << 10
 	largeSize = 256 << 10
 )
@@ -102,7 +102,9 @@ func (s *Server) attempt(x *Exchange) error {
 		if c == nil {
 			fresh, err := s.connect(x.Timeouts.Connect)
 			if err != nil {
-				return failedConnect(s.addr, err)
+				failure := failedConnect(s.addr, err)
+				failure.Unsent = !x.wrote // on a connection before
+				return failure
 			}
 			c = fresh
 		}

@@ -61,6 +61,7 @@ func (c *conn) Close() error {
 	if c.parked {
 		c.parked = false
 		go c.wait()
+		c.listener.server.tidier.park()
 		return nil
 	}
 	return c.close()
@@ -76,6 +77,26 @@ func (c *conn) close() error {
 	}
 	c.listener.server.conns.remove(c)
 	return c.sock.Close()
+}
+
+// receive waits for the first bytes of a request. When it is false the connection has ended, or is to be parked.
+func (c *conn) receive() (*socket.Buffer, int, bool) {
+	pool := c.listener.server.pools.Head()
+	limit := c.idleLimit()
+	if c.sock.CanAwait() && (limit == 0 || limit > warmWait) {
+		limit = warmWait
+	}
+	last := !c.enterWait()
+	if last {
+		limit = drainGrace
+	}
+	b, n, err := c.sock.Receive(pool, limit)
+	ending := c.leaveWait()
+	if ending && !last && socket.IsTimeout(err) { // interrupted
+		b, n, err = c.sock.Receive(pool, drainGrace)
+	}
+	c.parked = !ending && limit == warmWait && socket.IsTimeout(err)
+	return b, n, err == nil
 }
 
 // wait is all that runs for an idle connection. When something arrives the connection goes through fasthttp anew.
@@ -100,11 +121,12 @@ func (c *conn) idleLimit() time.Duration {
 
 // awaitRequest waits until there is something to read; false is the end of the connection.
 func (c *conn) awaitRequest(limit time.Duration) bool {
-	if !c.enterWait() {
+	last := !c.enterWait()
+	if last {
 		limit = drainGrace
 	}
 	err := c.sock.Await(limit)
-	if ending := c.leaveWait(); ending && socket.IsTimeout(err) && limit != drainGrace {
+	if ending := c.leaveWait(); ending && !last && socket.IsTimeout(err) { // interrupted
 		err = c.sock.Await(drainGrace)
 	}
 	return err == nil

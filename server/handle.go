@@ -100,7 +100,7 @@ func (ss *session) responseTrailers() http1.Kinds {
 const mayBeTrailers = 1<<http1.Plain | 1<<http1.Underscored | http1.Kinds(0)
 
 // maxFirstWrite bounds how much of a body goes out together with the head.
-const maxFirstWrite = 32 << 10
+const maxFirstWrite = 66 << 10
 
 // upgradeTo is the protocol to switch to, when the request asks for one that the backend lets pass. A request with a body stays
 // what it is.

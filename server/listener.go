@@ -154,7 +154,7 @@ func listen(address config.ListenAddress) (net.Listener, error) {
 			return nil, err
 		}
 	}
-	var lc net.ListenConfig
+	lc := net.ListenConfig{KeepAlive: -1} // timeouts.idle and timeouts.tunnel end what is dead; probes would cost more
 	return lc.Listen(context.Background(), address.Network, address.Addr)
 }
 

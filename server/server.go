@@ -31,6 +31,7 @@ type Server struct {
 	conns     conns
 	sessions  sync.Pool
 	pools     *exchange.Pools
+	tidier    tidier
 	http      fasthttp.Server
 }
 
@@ -45,6 +46,7 @@ func New(log zerolog.Logger, snapshot *Snapshot, pools *exchange.Pools) *Server 
 		started:   time.Now(),
 		listeners: map[config.ListenAddress]*listener{},
 		pools:     pools,
+		tidier:    tidier{collect: collect},
 	}
 	s.snapshot.Store(snapshot)
 	s.sessions.New = func() any { return newSession(s) }
@@ -54,6 +56,8 @@ func New(log zerolog.Logger, snapshot *Snapshot, pools *exchange.Pools) *Server 
 		ReadBufferSize:  smallBuffer,
 		WriteBufferSize: smallBuffer,
 		Concurrency:     maxBusy,
+
+		MaxIdleWorkerDuration: workerIdle,
 	}
 	return s
 }
@@ -64,6 +68,8 @@ const (
 	// maxBusy is how many connections may be busy at the same time; those that wait do not count. It is far beyond what
 	// descriptors allow: limits.connections is the limit that a config sets.
 	maxBusy = 1 << 24
+	// workerIdle is how long fasthttp keeps a goroutine, and its stack, that has no connection.
+	workerIdle = time.Second
 )
 
 // now is the time since the server started: the cheap half of time.Now.

@@ -42,15 +42,22 @@ func newSession(s *Server) *session {
 	return &session{server: s, exchange: exchange.New()}
 }
 
-// serveConn is what fasthttp calls for each connection that it takes on; see preface.
+// serveConn is what fasthttp calls for each connection that it takes on; see preface. A session is fetched when there is something
+// to do: one that waits would be memory for every connection that may never send again.
 func (s *Server) serveConn(ctx *fasthttp.RequestCtx) {
 	ctx.SetConnectionClose()
 	c := ctx.Conn().(*conn)
-	ss := s.sessions.Get().(*session)
-	ss.conn = c
-	ss.serve()
-	ss.free()
-	s.sessions.Put(ss)
+	for open := true; open; {
+		b, n, ok := c.receive()
+		if !ok {
+			return
+		}
+		ss := s.sessions.Get().(*session)
+		ss.conn, ss.in, ss.unread = c, b, b.Bytes()[:n]
+		open = ss.serve()
+		ss.free()
+		s.sessions.Put(ss)
+	}
 }
 
 func (ss *session) free() {
@@ -66,60 +73,25 @@ func (ss *session) release() {
 	ss.body.Release()
 }
 
-// serve answers one request after another, until the connection ends or falls idle.
-func (ss *session) serve() {
+// serve answers what has been received, one request after another. It is false when the connection has ended.
+func (ss *session) serve() bool {
 	c := ss.conn
-	for {
-		if len(ss.unread) == 0 && !ss.receiveFirst() {
-			return
-		}
+	for len(ss.unread) > 0 {
 		ss.snapshot = ss.server.snapshot.Load()
 		if !ss.one() {
-			c.lingerClose(len(ss.body.Ahead()) > 0 || !ss.body.Done())
-			return
+			c.lingerClose(ss.maySend())
+			return false
 		}
 		c.idleSince = ss.server.now()
 		ss.keepUnread()
 	}
-}
-
-// receiveFirst waits for the first bytes of a request. When it is false the connection was closed, or parked.
-func (ss *session) receiveFirst() bool {
-	c := ss.conn
-	if !c.enterWait() {
-		c.leaveWait()
-		return ss.receiveLast()
-	}
-	limit := c.idleLimit()
-	if c.sock.CanAwait() && (limit == 0 || limit > warmWait) {
-		limit = warmWait
-	}
-	b, n, err := c.sock.Receive(ss.server.pools.Head(), limit)
-	ending := c.leaveWait()
-	switch {
-	case err == nil:
-		ss.take(b, n)
-		return true
-	case socket.IsTimeout(err) && ending:
-		return ss.receiveLast()
-	case socket.IsTimeout(err):
-		c.parked = limit == warmWait && c.sock.CanAwait()
-	}
-	return false
-}
-
-// receiveLast waits for what may be on its way although the connection is to end.
-func (ss *session) receiveLast() bool {
-	b, n, err := ss.conn.sock.Receive(ss.server.pools.Head(), drainGrace)
-	if err != nil {
-		return false
-	}
-	ss.take(b, n)
 	return true
 }
 
-func (ss *session) take(b *socket.Buffer, n int) {
-	ss.in, ss.unread = b, b.Bytes()[:n]
+// maySend is true when the client may still be sending on a connection that ends: the rest of a body, or a further request, which
+// only a client that has said close will not.
+func (ss *session) maySend() bool {
+	return len(ss.body.Ahead()) > 0 || !ss.body.Done() || ss.req.Persistent()
 }
 
 // keepUnread makes what came behind a request the start of the next.
@@ -158,6 +130,9 @@ func (ss *session) recovered(keep *bool) {
 	broken := ss.exchange
 	ss.exchange = exchange.New() // the old one is in an unknown state
 	defer broken.Abort()
+	if ss.answered {
+		_ = ss.conn.sock.Reset() // what the client has got must not look like the whole
+	}
 	ss.fail(cause.Internal, fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
 }
 
