@@ -14,6 +14,7 @@ import (
 
 	"l7/cause"
 	"l7/http1"
+	"l7/socket"
 )
 
 // An exchange goes through fasthttp's interface and comes out at the Server, is counted until Finish, and leaves its connection for the next.
@@ -266,4 +267,42 @@ func TestAClientThatIsGoneIsTheCause(t *testing.T) {
 	f(Incoming{}, func(c *testClient) { c.interim = func(*http1.Response) error { return errors.New("cannot write") } })
 	f(upload, reset)
 	f(upload, func(c *testClient) { _ = c.far.CloseWrite() })
+}
+
+// Issue item 2: a request whose body has arrived goes out in one write, and a response whose body came with its head goes on in one. A write more is a segment and a wake-up more.
+func TestSmallMessagesPassInOneWrite(t *testing.T) {
+	f := func(framing http1.Framing, body, response, head string, chunked bool, wantOut, wantIn string) {
+		t.Helper()
+		s := serve(t, func(*net.TCPConn) {})
+		server, far := &replier{response: response}, &recorder{}
+		s.idle.put(&serverConn{Conn: socket.New(server)})
+		c := &testClient{sock: socket.New(far)}
+		x := request(New(), c, getHead, Incoming{Framing: framing, Length: int64(len(body)), Ahead: []byte(body)})
+		out, err := AppendReceived(x.Out, x.Body, x.Chunked, 0, 1<<20)
+		require.NoError(t, err)
+		x.Out = out
+		require.NoError(t, s.Do(x))
+		require.NoError(t, x.Relay([]byte(head), chunked, 0))
+		x.Finish()
+		require.Equal(t, []string{getHead + wantOut}, server.writes)
+		require.Equal(t, []string{wantIn}, far.writes)
+		require.Equal(t, 1, s.Idle())
+	}
+	f(http1.BodyNone, "", okHead+"ok", "HEAD\r\n", false, "", "HEAD\r\nok")
+	f(http1.BodyLength, "hello", okHead+"ok", "HEAD\r\n", false, "hello", "HEAD\r\nok")
+	f(http1.BodyChunked, "5\r\nhello\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n", "HEAD\r\n", true, "5\r\nhello\r\n0\r\n\r\n", "HEAD\r\n2\r\nok\r\n0\r\n\r\n")
+	f(http1.BodyNone, "", okHead+"ok", strings.Repeat("h", 2*socket.Headroom), false, "", strings.Repeat("h", 2*socket.Headroom)+"ok")
+	f(http1.BodyNone, "", "HTTP/1.1 204 No Content\r\n\r\n", "HEAD\r\n", false, "", "HEAD\r\n")
+}
+
+// replier is a connection that has an answer ready.
+type replier struct {
+	recorder
+	response string
+}
+
+func (r *replier) Read(p []byte) (int, error) {
+	n := copy(p, r.response)
+	r.response = r.response[n:]
+	return n, nil
 }

@@ -182,6 +182,17 @@ func TestTrailers(t *testing.T) {
 		"Cache-Control", "Expect", "Max-Forwards", "Location", "WWW-Authenticate", "Proxy-Authorization", "Age", "Expires", "Date", "Vary", "Retry-After",
 	} {
 		f(name+": a\r\nX: y\r\n"+strings.ToUpper(name)+": b\r\n", "X: y\r\n")
+		if MayTrail([]byte(name)) {
+			t.Errorf("%s may not be announced", name)
+		}
+	}
+}
+
+func TestMayTrail(t *testing.T) {
+	for name, want := range map[string]bool{"X": true, "ETag": true, "X_Y": true, "content-digest": true, "": false, " X": false, "X;": false, "X Y": false, "X\x80": false} {
+		if MayTrail([]byte(name)) != want {
+			t.Errorf("%q: not %v", name, want)
+		}
 	}
 }
 

@@ -59,6 +59,11 @@ var neverTrailers = [...]string{
 	"age", "expires", "location", "retry-after", "vary", "warning",
 }
 
+// MayTrail reports whether a name is that of a field that may come as a trailer, RFC 9110 section 6.5.1.
+func MayTrail(name []byte) bool {
+	return len(name) > 0 && tokenEnd(name, 0) == len(name) && !forbiddenTrailer(name, kindOf(name))
+}
+
 // forbiddenTrailer reports whether a field may not be a trailer. Every name that has a kind is of framing, routing,
 // authentication or for one hop. Of Content-*, only Content-Digest is made for trailers (RFC 9530 section 2).
 func forbiddenTrailer(name []byte, kind Kind) bool {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"strconv"
 
 	"l7/http1"
@@ -36,8 +37,8 @@ func (ss *session) appendRequestHead(dst []byte, upgrade []byte, expect bool) []
 	if expect {
 		dst = append(dst, "Expect: 100-continue\r\n"...)
 	}
-	if r.Chunked && r.Has(http1.Trailer) {
-		dst = appendEach(dst, r, http1.Trailer, "Trailer: ")
+	if r.Chunked {
+		dst = appendTrailerNames(dst, &r.Head)
 	}
 	switch {
 	case upgrade != nil:
@@ -54,14 +55,32 @@ func appendLine(dst []byte, name string, value []byte) []byte {
 	return append(dst, "\r\n"...)
 }
 
-// appendEach appends a line for each field of a kind.
-func appendEach(dst []byte, r *http1.Request, k http1.Kind, name string) []byte {
-	for i := range r.Fields {
-		if f := &r.Fields[i]; f.Kind == k {
-			dst = appendLine(dst, name, f.ValueIn(r.Bytes()))
+// appendTrailerNames announces the trailers as the sender does, but for those that will not be passed on: there are parsers that
+// refuse a message for their names alone.
+func appendTrailerNames(dst []byte, h *http1.Head) []byte {
+	if !h.Has(http1.Trailer) {
+		return dst
+	}
+	for i := range h.Fields {
+		if f := &h.Fields[i]; f.Kind == http1.Trailer {
+			dst = appendTrailerLine(dst, f.ValueIn(h.Bytes()))
 		}
 	}
 	return dst
+}
+
+func appendTrailerLine(dst, names []byte) []byte {
+	before, separator := len(dst), "Trailer: "
+	for name := range bytes.SplitSeq(names, []byte{','}) {
+		if name = bytes.Trim(name, " \t"); http1.MayTrail(name) {
+			dst = append(append(dst, separator...), name...)
+			separator = ", "
+		}
+	}
+	if len(dst) == before {
+		return dst
+	}
+	return append(dst, "\r\n"...)
 }
 
 // appendStatus appends a status line with the reason phrase as received.
@@ -88,19 +107,10 @@ func (ss *session) appendResponseHead(dst []byte, framing http1.Framing, keep bo
 	if ss.req.Minor == 1 && (framing == http1.BodyChunked || framing == http1.BodyClose) {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 		if ss.req.TETrailers {
-			dst = appendTrailerNames(dst, r)
+			dst = appendTrailerNames(dst, &r.Head)
 		}
 	}
 	return append(appendConnection(dst, ss.req.Minor, keep), "\r\n"...)
-}
-
-func appendTrailerNames(dst []byte, r *http1.Response) []byte {
-	for i := range r.Fields {
-		if f := &r.Fields[i]; f.Kind == http1.Trailer {
-			dst = appendLine(dst, "Trailer: ", f.ValueIn(r.Bytes()))
-		}
-	}
-	return dst
 }
 
 // appendConnection says whether the connection stays open, where the version does not (RFC 9112 section 9.3).

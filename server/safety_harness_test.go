@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"l7/exchange"
 )
 
 // arrival is a request as a server reads it. err tells why its end did not come.
@@ -187,12 +189,6 @@ func (w *witness) taken(p *proxy) (all []arrival) {
 	return all
 }
 
-func (w *witness) count() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.arrivals)
-}
-
 func (w *witness) connections() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -216,9 +212,13 @@ func (p *proxy) pending() (n int) {
 
 // kept is the number of idle connections to servers.
 func (p *proxy) kept() (n int) {
+	known := map[*exchange.Server]bool{}
 	for _, b := range p.Snapshot().backends {
 		for _, s := range b.Servers() {
-			n += s.Idle()
+			if !known[s] {
+				n += s.Idle()
+			}
+			known[s] = true
 		}
 	}
 	return n
@@ -312,7 +312,7 @@ func took(t testing.TB, limit time.Duration, f func()) {
 }
 
 // busy is what a machine that does other things beside may add to a time.
-const busy = 500 * time.Millisecond
+const busy = time.Second
 
 func startsWith(t testing.TB, text, prefix string) {
 	t.Helper()

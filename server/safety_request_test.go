@@ -33,12 +33,16 @@ func refusals() (all []refused) {
 	field("RFC 9112 6.1", "Content-Length: 5\r\nTransfer-Encoding: chunked")
 	field("RFC 9112 6.1", "Transfer-Encoding: chunked\r\nContent-Length: 5")
 	field("RFC 9112 6.1", "Content-Length: 0\r\nTransfer-Encoding: chunked")
-	for _, length := range []string{"5\r\nContent-Length: 5", "5\r\nContent-Length: 6", "+5", "-5", "5, 5", "5,6", "5 5", "0x5", "5a", "", "\"5\"", "5.0",
-		"9223372036854775808", "18446744073709551621", times(40, "9")} {
+	for _, length := range []string{
+		"5\r\nContent-Length: 5", "5\r\nContent-Length: 6", "+5", "-5", "5, 5", "5,6", "5 5", "0x5", "5a", "", "\"5\"", "5.0",
+		"9223372036854775808", "18446744073709551621", times(40, "9"),
+	} {
 		field("RFC 9112 6.3", "Content-Length: "+length)
 	}
-	for _, coding := range []string{"xchunked", "chunkedx", "identity", "gzip, chunked", "chunked, gzip", "chunked, identity", "chunked, chunked", "chunked;x=1", "\"chunked\"",
-		"", ",chunked", "chunked,", "\x0bchunked", "chunked\r\nTransfer-Encoding: chunked", "chunked\r\nTransfer-Encoding: identity"} {
+	for _, coding := range []string{
+		"xchunked", "chunkedx", "identity", "gzip, chunked", "chunked, gzip", "chunked, identity", "chunked, chunked", "chunked;x=1", "\"chunked\"",
+		"", ",chunked", "chunked,", "\x0bchunked", "chunked\r\nTransfer-Encoding: chunked", "chunked\r\nTransfer-Encoding: identity",
+	} {
 		field("RFC 9112 6.1", "Transfer-Encoding: "+coding)
 	}
 	f("RFC 9112 6.1", 400, "POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
@@ -78,8 +82,10 @@ func refusals() (all []refused) {
 	f("RFC 9112 3.2", 400, "GET http://a/x HTTP/1.1\r\n\r\n")
 	f("RFC 9112 3.2", 400, "GET /x HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n")
 	f("RFC 9112 3.2", 400, "GET /x HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n")
-	for _, h := range []string{"", "u@a", "u:p@a", "a b", "a,b", "a, a", "a/b", "a/", "http://a", "a:b", "a:99999", "a#b", "a?b", "a\\b", "%61", "a\x80", "[::1", "[::1]x", "::1", ".", "a..b",
-		times(64, "a") + ".b", times(130, "a.") + "b"} {
+	for _, h := range []string{
+		"", "u@a", "u:p@a", "a b", "a,b", "a, a", "a/b", "a/", "http://a", "a:b", "a:99999", "a#b", "a?b", "a\\b", "%61", "a\x80", "[::1", "[::1]x", "::1", ".", "a..b",
+		times(64, "a") + ".b", times(130, "a.") + "b",
+	} {
 		f("RFC 9112 3.2", 400, "GET /x HTTP/1.1\r\nHost: "+h+"\r\n\r\n")
 	}
 	for _, version := range []string{"0.9", "1.2", "1.9", "2.0", "3.0", "9.9"} {
@@ -198,4 +204,35 @@ func TestPassesOn(t *testing.T) {
 	f("RFC 9110 9.1", "!#$%&'*+-.^_`|~ /x HTTP/1.1\r\n"+host+"\r\n", "!#$%&'*+-.^_`|~ /x HTTP/1.1\r\n", "")
 	f("a body of GET", "GET /x HTTP/1.1\r\n"+host+"Content-Length: 3\r\n\r\nabc", "GET /x HTTP/1.1\r\n", "abc")
 	p.settle()
+}
+
+// TestUnreadBodyIsNotARequest has requests answered by the proxy itself while their bodies, which look like requests, are on their way
+// or not: what was announced as a body never becomes a request. RFC 9112 section 9.3.
+func TestUnreadBodyIsNotARequest(t *testing.T) {
+	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+	w := witnessing(t)
+	p := start(t, fmt.Sprintf("users: {u: p}\nbackends:\n  a: {servers: [{address: '%s'}], users: {}}\n  closed: {servers: [{address: '%[1]s'}]}\n", w))
+	f := func(host, body string, status int) {
+		t.Helper()
+		for n := strings.Index(body, "\r\n\r\n") + 4; n < len(body); n++ {
+			c := p.dial()
+			c.send("POST /x HTTP/1.1\r\nHost: " + host + "\r\n" + body[:n])
+			r := c.readReply("POST")
+			require.Equal(t, status, r.StatusCode)
+			require.True(t, r.Close)
+			c.send(body[n:] + follower)
+			require.Empty(t, c.tail())
+		}
+		require.Empty(t, w.taken(p))
+		c := p.dial()
+		c.send("POST /x HTTP/1.1\r\nHost: " + host + "\r\n" + body + good)
+		require.Equal(t, status, c.readReply("POST").StatusCode)
+		require.Equal(t, "/good", c.readReply("GET").body) // the body had arrived: nothing is in doubt
+		got := w.taken(p)
+		require.Len(t, got, 1)
+	}
+	f("closed", fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(smuggled), smuggled), 401)
+	f("closed", fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(smuggled), smuggled), 401)
+	f("unknown", fmt.Sprintf("Authorization: Basic dTpw\r\nContent-Length: %d\r\n\r\n%s", len(smuggled), smuggled), 404)
+	f("unknown", fmt.Sprintf("Authorization: Basic dTpw\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(smuggled), smuggled), 404)
 }

@@ -126,12 +126,15 @@ func TestBadResponseBeforeAnythingWasSent(t *testing.T) {
 	field("RFC 9112 5", "no colon")
 	bad("RFC 9112 2.2", "HTTP/1.1 200 OK\nContent-Length: 2\n\nok")
 	bad("RFC 9112 4", "HTTP/1.1 200 O\x00K\r\nContent-Length: 2\r\n\r\nok")
-	for _, line := range []string{"garbage", "HTTP/1.1", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 099 OK", "HTTP/1.1 -20 OK", "HTTP/1.1  200 OK", "http/1.1 200 OK", "ICY 200 OK", " HTTP/1.1 200 OK", "",
-		"SSH-2.0-OpenSSH_9.2", "<html>", "HTTP/2 200", "GET / HTTP/1.1"} {
+	for _, line := range []string{
+		"garbage", "HTTP/1.1", "HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/1.1 099 OK", "HTTP/1.1 -20 OK", "HTTP/1.1  200 OK", "http/1.1 200 OK", "ICY 200 OK", " HTTP/1.1 200 OK", "",
+		"SSH-2.0-OpenSSH_9.2", "<html>", "HTTP/2 200", "GET / HTTP/1.1",
+	} {
 		bad("RFC 9112 4", line+"\r\nContent-Length: 2\r\n\r\nok")
 	}
 	bad("RFC 9112 2.3", "HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	bad("RFC 9112 2.3", "HTTP/0.9 200 OK\r\nContent-Length: 2\r\n\r\nok")
+	bad("RFC 9113 3.4", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	bad("RFC 9113 3.4", "\x00\x00\x12\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x80\r\n\x00")
 	bad("RFC 9110 7.8", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n")
 	bad("RFC 9110 7.8", "HTTP/1.1 101 Switching Protocols\r\n\r\n")
@@ -144,8 +147,10 @@ func TestBadResponseBeforeAnythingWasSent(t *testing.T) {
 
 	// A body whose first part is bad already: nothing of it has been sent.
 	chunked := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-	for _, chunk := range []string{"x\r\n", "-1\r\na\r\n", "3 \r\nabc\r\n", "3\nabc\r\n", "ffffffffffffffff\r\n", "3\r\nabcd\r\n", "3\r\nabc\n", "3;\x00\r\nabc\r\n", "0\r\n\n", "0\r\nX: 1\n\r\n", "0\r\nX : 1\r\n\r\n",
-		"3;" + times(5<<10, "x") + "\r\n", "0\r\nX: " + times(9<<10, "x") + "\r\n\r\n"} {
+	for _, chunk := range []string{
+		"x\r\n", "-1\r\na\r\n", "3 \r\nabc\r\n", "3\nabc\r\n", "ffffffffffffffff\r\n", "3\r\nabcd\r\n", "3\r\nabc\n", "3;\x00\r\nabc\r\n", "0\r\n\n", "0\r\nX: 1\n\r\n", "0\r\nX : 1\r\n\r\n",
+		"3;" + times(5<<10, "x") + "\r\n", "0\r\nX: " + times(9<<10, "x") + "\r\n\r\n",
+	} {
 		bad("RFC 9112 7.1", chunked+chunk)
 	}
 	for _, end := range []ending{fin, breaks} {

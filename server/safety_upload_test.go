@@ -125,3 +125,21 @@ func TestUploadIsFramedAnew(t *testing.T) {
 	require.NoError(t, got[0].err)
 	require.NotContains(t, got[0].head, "Content-Length")
 }
+
+// TestTrailersThatMayNotBeAreNotAnnounced has names in Trailer that some parsers refuse a message for. RFC 9110 section 6.5.1.
+func TestTrailersThatMayNotBeAreNotAnnounced(t *testing.T) {
+	got := make(chan string, 1)
+	p := inFront(t, scripted(t, func(c *peerConn) {
+		got <- c.readHead()
+		c.send("HTTP/1.1 200 OK\r\nTrailer: Host,, B;, Etag\t,Content-Length\r\nTrailer: Content-Type\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nEtag: 1\r\nHost: b\r\n\r\n")
+	}))
+	c := p.dial()
+	c.send("POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\nTrailer: Transfer-Encoding, X\r\nTrailer: Trailer\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: 1\r\n\r\n")
+	head := <-got
+	require.Contains(t, head, "\r\nTrailer: X\r\n")
+	require.Equal(t, 1, strings.Count(head, "Trailer"))
+	head = c.readHead()
+	require.Contains(t, head, "\r\nTrailer: Etag\r\n")
+	require.Equal(t, 1, strings.Count(head, "Trailer"))
+	require.Equal(t, "0\r\nEtag: 1\r\n\r\n", c.readHead())
+}

@@ -120,6 +120,7 @@ func TestAHalfClosedClientGetsItsAnswer(t *testing.T) {
 
 // A server that answers while the client is being watched leaves both connections fit for the next request.
 func TestWatchingTheClientLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	o := newOrigin(t, func(c *peerConn) {
 		for c.readHead() != "" {
 			time.Sleep(longWait)

@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,6 +36,14 @@ func TestAParkedConnectionServesAgain(t *testing.T) {
 	require.Equal(t, plainOK, c.readN(len(plainOK)))
 	p.awaitQuiet(1)
 	require.EqualValues(t, 1, o.accepted.Load())
+}
+
+// RFC 9112 section 9.6: a client may leave a connection that it does not use, and nothing of it is kept then.
+func TestAParkedConnectionEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	p := inFront(t, replying(t, plainOK))
+	c := p.dial()
+	require.Equal(t, plainOK[:len(plainOK)-2], c.ask(get))
 	p.awaitParked()
 	c.reset()
 	eventually(t, "the connection to be forgotten", func() bool { return p.conns.each(all, func(*conn) {}) == 0 })
@@ -96,9 +106,11 @@ func TestADrainFinishesWhatIsInFlight(t *testing.T) {
 	got, err := waiting.readAll()
 	require.NoError(t, err)
 	require.Equal(t, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok", got)
+	_ = waiting.Close()
 	got, err = reading.readAll() // its head had been sent before the drain
 	require.NoError(t, err)
 	require.Equal(t, "abcd", got)
+	_ = reading.Close()
 	require.NoError(t, receive(t, drained))
 	p.awaitQuiet(2)
 }
@@ -124,10 +136,46 @@ func TestADrainAnswersWhatIsOnItsWay(t *testing.T) {
 		got, err := c.readAll()
 		require.NoError(t, err)
 		require.Equal(t, last, got)
+		_ = c.Close()
 	}
 	require.True(t, silent.ended())
 	require.NoError(t, receive(t, drained))
 	require.Less(t, time.Since(start), 3*time.Second)
+}
+
+// RFC 9112 section 9.6: a request that comes while the last response is on its way must not cost the client that response. To close with bytes unread is to reset.
+func TestTheLastResponseSurvivesALaterRequest(t *testing.T) {
+	f := func(name, request, response string, drain bool) {
+		t.Run(name, func(t *testing.T) {
+			goOn := make(chan struct{})
+			p := inFront(t, newOrigin(t, func(c *peerConn) {
+				c.readHead()
+				<-goOn
+				c.send(response)
+			}))
+			c := p.dial()
+			c.send(request)
+			eventually(t, "the request", func() bool { return p.inFlight() == 1 })
+			if drain {
+				go func() { _ = p.Drain(t.Context()) }()
+				eventually(t, "the drain", func() bool {
+					for _, l := range p.listeners {
+						return l.closing.Load()
+					}
+					return false
+				})
+			}
+			c.send(get)
+			time.Sleep(10 * time.Millisecond)
+			close(goOn)
+			got, err := c.readAll()
+			require.NoError(t, err)
+			require.True(t, strings.HasSuffix(got, "\r\nConnection: close\r\n\r\nok"), got)
+			_ = c.Close()
+		})
+	}
+	f("in a drain", get, plainOK, true)
+	f("to HTTP/1.0, without a length", "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\nok", false)
 }
 
 // A drain that runs out of time cuts what is left, and nothing stays counted.
@@ -225,4 +273,33 @@ func TestAPanicAnswers500(t *testing.T) {
 	require.Equal(t, plainOK[:len(plainOK)-2], c.ask(get), "the next request is served")
 	require.Equal(t, "ok", c.readN(2))
 	p.awaitQuiet(1)
+}
+
+// RFC 9112 section 8: when a fault of ours comes in the middle of a response, the client must not take the part that it got for the whole.
+func TestAPanicWithinAResponseCutsIt(t *testing.T) {
+	p := inFront(t, replying(t, plainOK))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	far, err := net.Dial("tcp", ln.Addr().String())
+	require.NoError(t, err)
+	near, err := ln.Accept()
+	require.NoError(t, err)
+	ss := newSession(p.Server)
+	ss.snapshot = p.Snapshot()
+	for _, l := range p.listeners {
+		ss.conn = newConn(near, l)
+	}
+	keep := true
+	func() {
+		defer ss.recovered(&keep)
+		require.NoError(t, ss.conn.sock.Write([]byte("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\npart"), patience))
+		ss.answered = true
+		panic("lost")
+	}()
+	require.False(t, keep)
+	got, err := newPeerConn(t, far).readAll()
+	require.ErrorIs(t, err, syscall.ECONNRESET)
+	require.NotContains(t, got, "500")
+	_ = near.Close()
 }

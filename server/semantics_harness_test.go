@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"flag"
 	"net"
 	"os"
 	"strconv"
@@ -16,8 +17,13 @@ import (
 	"l7/exchange"
 )
 
-// TestMain fails when a goroutine outlives the tests: one that waits on a connection nobody closes, for example.
+// TestMain fails when a goroutine outlives the tests: one that waits on a connection nobody closes, for example. Parallel tests here
+// wait rather than compute, so that more of them fit than there are processors.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if flag.Lookup("test.fuzz").Value.String() == "" {
+		_ = flag.Set("test.parallel", "8")
+	}
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.updateServerDate.func1"),
 		goleak.IgnoreAnyFunction("github.com/valyala/fasthttp.(*workerPool).Start.func2"), // sleeps up to 10 s after its pool was stopped

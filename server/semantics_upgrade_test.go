@@ -156,16 +156,16 @@ func TestAnIdleTunnelEnds(t *testing.T) {
 	p := inFront(t, newOrigin(t, func(c *peerConn) {
 		c.readHead()
 		c.send(answer101)
-		for range 12 {
+		for range 13 {
 			time.Sleep(100 * time.Millisecond)
 			c.send("x")
 		}
 		c.ended()
-	}), "timeouts: {tunnel: 800ms}\n")
+	}), "timeouts: {tunnel: 1s}\n")
 	c := p.dial()
 	require.Equal(t, relayed101, c.ask(askUpgrade))
 	got, _ := c.readAll()
-	require.Equal(t, strings.Repeat("x", 12), got)
+	require.Equal(t, strings.Repeat("x", 13), got)
 	p.awaitQuiet(0)
 }
 
