@@ -27,6 +27,7 @@ import (
 // App is one running l7. Its methods are for one goroutine, Addrs excepted.
 type App struct {
 	source Source
+	base   zerolog.Logger // writes all levels
 	log    zerolog.Logger
 	level  *atomic.Int32 // zerolog.Level of what is written
 	out    io.Writer
@@ -47,6 +48,7 @@ type Source struct {
 func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 	a := &App{
 		source: source,
+		base:   log,
 		level:  &atomic.Int32{},
 		out:    out,
 		parts:  NewParts(),
@@ -138,12 +140,13 @@ func (a *App) reload() error {
 	changes := config.Diff(a.config, plan.Config)
 	plan.Snapshot.Generation = a.server.Snapshot().Generation + 1
 	old := a.server.Swap(plan.Snapshot)
-	a.level.Store(min(a.level.Load(), levelOf(plan))) // a reload is told of under the old level or the new
+	level := a.level.Swap(levelOf(plan))
 	a.adopt(plan)
 	opening.Commit()
 	old.Close()
-	a.logChanges(changes, plan.Snapshot.Generation)
-	a.level.Store(levelOf(plan))
+	if min(level, levelOf(plan)) <= int32(zerolog.InfoLevel) { // a reload is told of under the old level or the new
+		a.logChanges(changes, plan.Snapshot.Generation)
+	}
 	return nil
 }
 
@@ -160,7 +163,7 @@ func (a *App) logChanges(changes []string, generation uint64) {
 	if len(changes) == 0 {
 		changes = []string{"nothing"}
 	}
-	a.log.Info().Uint64("generation", generation).Str("changes", strings.Join(changes, "; ")).Msg("reloaded")
+	a.base.Info().Uint64("generation", generation).Str("changes", strings.Join(changes, "; ")).Msg("reloaded")
 }
 
 // Dump writes the config in force as YAML, passwords masked.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,17 +11,17 @@ import (
 
 func TestTidiesOnceAfterABurst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		times := 0
-		tidy := tidier{collect: func() { times++ }}
+		var times atomic.Int32
+		tidy := tidier{collect: func() { times.Add(1) }}
 		parks := func(n int) {
 			for range n {
 				tidy.park()
 			}
 		}
-		after := func(d time.Duration) int {
+		after := func(d time.Duration) int32 {
 			time.Sleep(d) // of the bubble
 			synctest.Wait()
-			return times
+			return times.Load()
 		}
 		parks(tidyCount - 1)
 		require.Zero(t, after(time.Minute), "too few to be worth it")
@@ -28,17 +29,17 @@ func TestTidiesOnceAfterABurst(t *testing.T) {
 		require.Zero(t, after(tidyAfter/2))
 		parks(5)
 		require.Zero(t, after(tidyAfter), "the burst goes on")
-		require.Equal(t, 1, after(tidyAfter), "the burst is over")
+		require.EqualValues(t, 1, after(tidyAfter), "the burst is over")
 		parks(tidyCount)
-		require.Equal(t, 1, after(tidyPause-time.Millisecond), "the pause")
-		require.Equal(t, 2, after(2*tidyAfter), "what came in the pause")
+		require.EqualValues(t, 1, after(tidyPause-time.Millisecond), "the pause")
+		require.EqualValues(t, 2, after(2*tidyAfter), "what came in the pause")
 	})
 }
 
 func TestTidiesInABurstThatNeverEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		times := 0
-		tidy := tidier{collect: func() { times++ }}
+		var times atomic.Int32
+		tidy := tidier{collect: func() { times.Add(1) }}
 		for range 30 {
 			for range tidyCount {
 				tidy.park()
@@ -46,6 +47,6 @@ func TestTidiesInABurstThatNeverEnds(t *testing.T) {
 			time.Sleep(tidyAfter / 2) // of the bubble
 		}
 		synctest.Wait()
-		require.Equal(t, 1, times)
+		require.EqualValues(t, 1, times.Load())
 	})
 }
