@@ -35,7 +35,7 @@ func NewPools() *Pools {
 // wakes the other side (docs/performance.md); a slow body never fills one, and is not given any.
 const (
 	headSize  = 66 << 10 // a head with a body of 64 KiB in one read
-	bodySize  = 64 << 10
+	bodySize  = 72 << 10 // more than a head's, so that what comes with a head can be framed in one
 	largeSize = 256 << 10
 )
 
