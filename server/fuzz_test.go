@@ -201,6 +201,7 @@ const (
 	asksPost
 	isOld
 	takesTrailers
+	asksToUpgrade
 )
 
 // FuzzOrigin answers as it likes to a request through a proxy. When the client gets a response that net/http finds whole, and it is
@@ -210,6 +211,7 @@ func FuzzOrigin(f *testing.F) {
 	for i, response := range responseSeeds() {
 		f.Add([]byte(response), uint8(0))
 		f.Add([]byte(response+plainOK), uint8(i))
+		f.Add([]byte(response), uint8(asksToUpgrade))
 	}
 	o := &scriptedOrigin{}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -227,6 +229,11 @@ func FuzzOrigin(f *testing.F) {
 		got := c.readReply(method)
 		require.False(t, ranOut(got.err), "no end of the response")
 		requireFaithful(t, got, data, method, mode)
+		if got.err == nil && got.StatusCode == 101 {
+			_ = c.CloseWrite()
+			require.Contains(t, string(data), c.tail()) // the tunnel, up to where the server ended it
+			got.Close = true
+		}
 		if got.err == nil && !got.Close && got.ProtoMinor == 1 && mode&isOld == 0 {
 			c.send("GET /next/1 HTTP/1.1\r\nHost: a\r\n\r\n")
 			require.Equal(t, "/next/1", c.readReply("GET").body)
@@ -250,6 +257,9 @@ func fuzzRequest(mode uint8) (method, request string) {
 	}
 	if mode&takesTrailers != 0 {
 		fields += "TE: trailers\r\nConnection: TE\r\n"
+	}
+	if mode&asksToUpgrade != 0 {
+		fields = strings.Replace(fields, "Connection: TE\r\n", "", 1) + "Upgrade: websocket\r\nConnection: TE, upgrade\r\n"
 	}
 	return method, method + " /fuzz HTTP/" + version + "\r\nHost: a\r\n" + fields + "\r\n" + body
 }
