@@ -236,7 +236,7 @@ func TestWriteTimeout(t *testing.T) {
 func TestSlowReaderIsNotCut(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})
-	p := inFront(t, endless(t, ended), "timeouts: {write: 300ms}")
+	p := inFront(t, endless(t, ended), "timeouts: {write: 500ms}")
 	c := p.dial()
 	_ = c.SetReadBuffer(32 << 10)
 	c.send(good)
@@ -279,8 +279,8 @@ func TestWriteTimeoutToTheServer(t *testing.T) {
 // as long together. No timeout is one for the whole.
 func TestSlowStreamsOutliveAllTimeouts(t *testing.T) {
 	t.Parallel()
-	const all = "timeouts: {header: 300ms, body: 300ms, idle: 300ms, write: 300ms, connect: 300ms, response_header: 300ms, response: 300ms, server_idle: 300ms}"
-	const parts, pause = 16, 60 * time.Millisecond
+	const all = "timeouts: {header: 500ms, body: 500ms, idle: 500ms, write: 500ms, connect: 500ms, response_header: 500ms, response: 500ms, server_idle: 500ms}"
+	const parts, pause = 20, 60 * time.Millisecond
 	drip := func(c *peerConn, last string) {
 		for range parts {
 			c.send("1\r\nx\r\n")
