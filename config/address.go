@@ -39,7 +39,10 @@ func (a Address) MarshalText() ([]byte, error) { return []byte(a.String()), nil 
 
 // String returns the canonical form: "http://HOST:PORT" or "unix:PATH".
 func (a Address) String() string {
-	if a.Scheme == "unix" {
+	switch {
+	case a == (Address{}):
+		return ""
+	case a.Scheme == "unix":
 		return "unix:" + a.Path
 	}
 	return a.Scheme + "://" + a.Dial()
@@ -59,6 +62,14 @@ func (a Address) Dial() string {
 		return a.Path
 	}
 	return net.JoinHostPort(a.Host, strconv.Itoa(int(a.Port)))
+}
+
+// DialPort is Dial with another port; 0, and any for a socket's path, changes nothing.
+func (a Address) DialPort(port int) string {
+	if port > 0 && port < 1<<16 {
+		a.Port = uint16(port)
+	}
+	return a.Dial()
 }
 
 // ParseAddress reads a server address in any of the forms that Server.Address lists.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,6 +26,9 @@ func (l *loader) shorthands() {
 	}
 	if len(config.Forwarding) == 0 {
 		config.Forwarding = nil
+	}
+	if len(config.Expect) == 0 {
+		config.Expect = nil
 	}
 }
 
@@ -112,32 +116,48 @@ func (l *loader) check() {
 		addresses = append(addresses, listener.Address.String())
 	}
 	l.checkTwice(addresses, []string{"listen"})
-	var names []string
+	unread := l.unread()
 	for name, backend := range config.Backends {
 		l.checkUpgrades(name, backend.Upgrade)
-		if len(backend.Servers) != 1 { // one is the usual, and nothing to look at
-			names = append(names, name)
-		}
+		backendCheck{l, []string{"backends", name}, unread}.check(&backend)
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		l.checkServers([]string{"backends", name, "servers"}, config.Backends[name].Servers)
+	for i := range config.Expect {
+		l.checkExpect(i, unread)
 	}
 	l.checkEmpty()
 }
 
-func (l *loader) checkServers(path []string, servers []Server) {
-	if len(servers) == 0 {
-		l.warnings = append(l.warnings, l.out.Problem(path, "there are no servers; every request is answered 503"))
-		return
-	}
-	addresses := make([]string, len(servers))
-	for i, server := range servers {
-		if server.Address != (Address{}) {
-			addresses[i] = server.Address.String()
+// unread holds the path of each problem so far, and every path above one. A value at or below such a path may be
+// there only because the true one could not be read, and nothing follows from it.
+func (l *loader) unread() map[string]bool {
+	paths := map[string]bool{}
+	for _, problem := range l.problems {
+		for n := range problem.Path {
+			paths[joinPath(problem.Path[:n+1])] = true
 		}
 	}
-	l.checkTwice(addresses, path)
+	return paths
+}
+
+// checkExpect shows no values, as backendCheck does not.
+func (l *loader) checkExpect(i int, unread map[string]bool) {
+	expect, backends := l.out.Config.Expect[i], l.out.Config.Backends
+	path := []string{"expect", strconv.Itoa(i)}
+	if unread[joinPath(path)] {
+		return
+	}
+	refuse := func(key, text string) {
+		l.problems = append(l.problems, l.out.Problem(append(slices.Clone(path), key), text))
+	}
+	if _, _, err := expect.Target(); err != nil {
+		refuse("request", err.Error())
+	}
+	if _, known := backends[expect.Backend]; !known && expect.Backend != "" && len(backends) > 0 {
+		refuse("backend", "there is no such backend; want a key of backends"+didYouMean(expect.Backend, slices.Sorted(maps.Keys(backends))))
+	}
+	if expect.Status > 0 && expect.Status < 100 {
+		refuse("status", "want a status from 100 to 599, or 0 for any")
+	}
 }
 
 // checkUpgrades refuses h2c: requests inside of it would reach the servers past every rule of ours.

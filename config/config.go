@@ -41,6 +41,8 @@ type Config struct {
 	Underscores bool `koanf:"underscores"`
 	// Drain says how the process stops.
 	Drain Drain `koanf:"drain"`
+	// Expect are requests with what has to become of them: a config in which one does not come true is refused.
+	Expect []Expect `koanf:"expect"`
 	// Backends are the groups of servers, by what selects them: "example.com", "*.example.com",
 	// "example.com/api" (a path prefix on segment edges) or "*" (every other host).
 	Backends map[string]Backend `koanf:"backends" example:"{example.com: {servers: [{address: '127.0.0.1:8081'}]}}"`
@@ -74,6 +76,8 @@ type Timeouts struct {
 	ResponseHeader time.Duration `koanf:"response_header"`
 	// Response is how long a server may be silent in the middle of a response's body.
 	Response time.Duration `koanf:"response"`
+	// Request bounds the time from the queue to the head of the response, all attempts together; 0s: no bound.
+	Request time.Duration `koanf:"request"`
 	// Tunnel is how long an upgraded connection (WebSocket) may be silent in both directions.
 	Tunnel time.Duration `koanf:"tunnel"`
 	// ServerIdle is how long an unused connection to a server is kept.
@@ -114,6 +118,112 @@ type Backend struct {
 	Users map[string]Secret `koanf:"users"`
 	// Upgrade names the protocols that a client may switch a connection to. The default is websocket, and [] is none.
 	Upgrade []string `koanf:"upgrade" example:"websocket"`
+	// Policy says how a server is picked for a request.
+	Policy string `koanf:"policy" enum:"least_loaded,round_robin,random_two,least_time,consistent_hash,first"`
+	// Hash says what the policy consistent_hash goes by.
+	Hash Hash `koanf:"hash"`
+	// Sticky keeps a client at the server that it had before, by a cookie.
+	Sticky Sticky `koanf:"sticky"`
+	// Health asks each server now and then whether it is well. Without a path nobody is asked.
+	Health Health `koanf:"health"`
+	// Eject keeps a server out for a time that fails request after request.
+	Eject Eject `koanf:"eject"`
+	// Retry says when a request that failed at one server is tried at another.
+	Retry Retry `koanf:"retry"`
+	// Queue is where requests wait while every server has as many as its caps allow.
+	Queue Queue `koanf:"queue"`
+	// RateLimit bounds how many requests are taken; one more is answered with 429.
+	RateLimit RateLimit `koanf:"rate_limit"`
+	// SlowStart is how long a server that has recovered or is new takes to get its full share.
+	SlowStart time.Duration `koanf:"slow_start" example:"30s"`
+	// AllDown says what becomes of requests when no server is available: fail (503) or serve (try one all the same).
+	AllDown string `koanf:"all_down" enum:"fail,serve"`
+}
+
+// Hash says what the policy consistent_hash goes by.
+type Hash struct {
+	// On is one of client_ip, path, header:NAME and cookie:NAME. Requests that do not have it are spread evenly.
+	On HashOn `koanf:"on" l7:"main" example:"header:X-User"`
+}
+
+// Sticky keeps a client at a server. Without a cookie nobody is kept.
+type Sticky struct {
+	// Cookie is the name of the cookie.
+	Cookie string `koanf:"cookie" l7:"main" example:"l7"`
+	// Secret signs the cookie: the same for all instances that share clients. The default is random.
+	Secret Secret `koanf:"secret" example:"a long random text"`
+}
+
+// Health is a check that is made of each server of a backend.
+type Health struct {
+	// Path is what is asked for, with its query. Without it there is no check.
+	Path string `koanf:"path" l7:"main" example:"/healthz"`
+	// Interval is the time from one check of a server to the next.
+	Interval time.Duration `koanf:"interval"`
+	// Timeout bounds a check, the connect included.
+	Timeout time.Duration `koanf:"timeout"`
+	// Rise is how many good checks in a row make a server healthy.
+	Rise int `koanf:"rise" range:"1-100"`
+	// Fall is how many bad checks in a row make it unhealthy.
+	Fall int `koanf:"fall" range:"1-100"`
+	// Status is the status or the range of them that is good.
+	Status StatusRange `koanf:"status" example:"200-399"`
+	// Method is the method of the check.
+	Method string `koanf:"method" example:"HEAD"`
+	// Host is the Host of the check; the default is the server's address.
+	Host string `koanf:"host" example:"example.com"`
+	// Port is where the check connects to; 0 is the server's own.
+	Port int `koanf:"port" range:"0-65535" example:"9000"`
+	// Body is a regular expression that the response's body has to match; empty: any.
+	Body string `koanf:"body" example:"^ok"`
+	// Jitter is how far an interval may be off, at random, so that checks do not come all at once.
+	Jitter Percent `koanf:"jitter" example:"10%"`
+	// Required keeps a server out until its first good check. Otherwise those that are there at start serve meanwhile.
+	Required bool `koanf:"required"`
+}
+
+// Eject keeps a server out for a time that fails request after request.
+type Eject struct {
+	// After is how many failures in a row it takes; 0: nobody is ejected.
+	After int `koanf:"after" range:"0-1000" example:"3"`
+	// Time is how long the first ejection lasts. Each that follows soon lasts twice as long.
+	Time time.Duration `koanf:"time"`
+	// Max is the longest ejection.
+	Max time.Duration `koanf:"max"`
+	// MaxPercent is how much of a backend may be ejected at the same time. One that cannot even be connected to does not count.
+	MaxPercent int `koanf:"max_percent" range:"0-100" example:"50"`
+	// Statuses are the statuses of responses that count as failures.
+	Statuses []StatusRange `koanf:"statuses" example:"500-599"`
+}
+
+// Retry says when a request that failed at one server is tried at another.
+type Retry struct {
+	// Retries is how many further servers are tried at most.
+	Retries int `koanf:"retries" range:"0-10" example:"2"`
+	// On are the statuses of responses after which an idempotent request is tried elsewhere.
+	On []StatusRange `koanf:"on" example:"502-504"`
+	// Buffer is how much of a request's body is kept for another try.
+	Buffer Size `koanf:"buffer" example:"16KiB"`
+	// Budget is how many of the requests may be retries; 10 a second may be in any case.
+	Budget Percent `koanf:"budget" example:"20%"`
+}
+
+// Queue is where requests wait while every server has as many as its caps allow.
+type Queue struct {
+	// Length is how many requests may wait; 0: none, and one too many is answered with 503.
+	Length int `koanf:"length" range:"0-1000000" example:"100"`
+	// Timeout is how long one waits.
+	Timeout time.Duration `koanf:"timeout"`
+}
+
+// RateLimit bounds how many requests are taken. Without requests there is no bound.
+type RateLimit struct {
+	// Requests is how many in how long a time.
+	Requests Rate `koanf:"requests" l7:"main" example:"100/s"`
+	// Burst is how many may come at once; 0: as many as requests says.
+	Burst int `koanf:"burst" range:"0-10000000" example:"200"`
+	// Key is who shares one limit: each client_ip has its own, or the whole backend has one.
+	Key string `koanf:"key" enum:"client_ip,backend"`
 }
 
 // Server is one address in a backend.
@@ -121,6 +231,16 @@ type Server struct {
 	// Address is 'http://10.0.0.4:8081', '//10.0.0.4:8081', '10.0.0.4:8081', a host name with or without
 	// a port (80), or 'unix:/run/app.sock'.
 	Address Address `koanf:"address" l7:"main" example:"http://10.0.0.4:8081"`
+	// Weight is its share beside the others' weights; 0: it gets no new work.
+	Weight int `koanf:"weight" range:"0-1000" example:"2"`
+	// Backup servers get work only while no other is available.
+	Backup bool `koanf:"backup"`
+	// MaxConnections is how many connections to it may be open; 0: any number.
+	MaxConnections int `koanf:"max_connections" range:"0-1000000" example:"200"`
+	// MaxIdle is how many of them are kept while unused; 0: any number.
+	MaxIdle int `koanf:"max_idle" range:"0-1000000" example:"20"`
+	// MaxInFlight is how many of the backend's requests it may have at the same time; 0: any number.
+	MaxInFlight int `koanf:"max_in_flight" range:"0-1000000" example:"100"`
 }
 
 // Default is what every layer builds upon. It listens on nothing yet, which Load makes ':80', and has no backend.
@@ -149,4 +269,29 @@ func Default() Config {
 }
 
 // DefaultBackend is what every backend builds upon. It has no servers.
-func DefaultBackend() Backend { return Backend{Upgrade: []string{"websocket"}} }
+func DefaultBackend() Backend {
+	return Backend{
+		Upgrade:   []string{"websocket"},
+		Policy:    "least_loaded",
+		Hash:      Hash{On: HashOn{Part: "client_ip"}},
+		Health:    Health{Interval: 5 * time.Second, Timeout: 2 * time.Second, Rise: 2, Fall: 3, Status: StatusRange{200, 399}, Method: "GET", Jitter: 10},
+		Eject:     Eject{After: 3, Time: 5 * time.Second, Max: 2 * time.Minute, MaxPercent: 50},
+		Retry:     Retry{Retries: 2, Buffer: 16 << 10, Budget: 20},
+		Queue:     Queue{Timeout: time.Second},
+		RateLimit: RateLimit{Key: "client_ip"},
+		AllDown:   "fail",
+	}
+}
+
+// DefaultServer is what every server builds upon. It has no address.
+func DefaultServer() Server { return Server{Weight: 1} }
+
+// Expect is a request and what has to become of it.
+type Expect struct {
+	// Request is a method and a URL. It comes without credentials.
+	Request string `koanf:"request" l7:"main" example:"GET https://example.com/api/x"`
+	// Backend is the one that the request has to be routed to; empty: any.
+	Backend string `koanf:"backend" example:"example.com/api"`
+	// Status is what l7 has to answer by itself, as in 401 or 404; 200: it passes the request on. 0: either.
+	Status int `koanf:"status" range:"0-599" example:"200"`
+}

@@ -35,6 +35,14 @@ func TestDiff(t *testing.T) {
 	f(backends("a.io: {}"), backends("a.io: {users: {}}"), "backend a.io: users: (turned off)")
 	f(backends("a.io: {users: {a: x}}"), backends("a.io: {users: {}}"), "backend a.io: users: -a (turned off)")
 	f(backends("a.io: {users: {}}"), backends("a.io: {}"), "backend a.io: users: (none of its own)")
+	f(backends("a.io: {servers: [a, b]}"), backends("a.io: {servers: [{address: a, weight: 2, backup: true}, b]}"),
+		"backend a.io: http://a:80 backup: false -> true", "backend a.io: http://a:80 weight: 1 -> 2")
+	f(backends("a.io: {sticky: {cookie: l7, secret: hunter2}}"), backends("a.io: {sticky: {cookie: l8, secret: hunter3}}"),
+		"backend a.io: sticky.cookie: l7 -> l8", "backend a.io: sticky.secret: changed")
+	f(backends("a.io: {health: /a, retry: {on: [502, 503]}}"), backends("a.io: {rate_limit: 5/s, hash: path, retry: {on: 502, budget: 0%}}"),
+		"backend a.io: hash.on: client_ip -> path", `backend a.io: health.path: /a -> ""`, `backend a.io: rate_limit.requests: "" -> 5/s`,
+		"backend a.io: retry.budget: 20% -> 0%", "backend a.io: retry.on: -503")
+	f("expect: http://a.io\n"+aBackend, "expect: [{request: 'http://a.io', status: 401}]\n"+aBackend, "expect: http://a.io status: 0 -> 401")
 }
 
 // A key that is added later needs no line in Diff: here are forms that Config does not have yet.

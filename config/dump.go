@@ -12,7 +12,7 @@ import (
 )
 
 // Dump writes the effective config as YAML: every key, defaults included, in the order of the structs,
-// what the user named in alphabetical order, secrets as Mask. With the secrets put back it loads as the
+// what the user named in alphabetical order, secrets (but for empty ones) as Mask. With the secrets put back it loads as the
 // same config. With origins, a comment behind each value says where it comes from.
 func (l *Loaded) Dump(w io.Writer, origins bool) error {
 	d := dumper{}
@@ -38,6 +38,7 @@ type dumper struct {
 	loaded *Loaded // nil: without origins
 	tree   *tree   // held, so that the file is parsed once
 	path   []string
+	main   Origin // of the main key of the section at hand; zero: it has none
 }
 
 func (d *dumper) node(k *Key, v reflect.Value) *yaml.Node {
@@ -51,11 +52,17 @@ func (d *dumper) node(k *Key, v reflect.Value) *yaml.Node {
 	}
 	n := d.leaf(k, v)
 	n.LineComment = d.origin()
+	if d.main != (Origin{}) && !k.Main && d.loaded.Origin(d.path) == d.main {
+		n.LineComment = Origin{}.String() // the section is in its short form, which gives the main key alone
+	}
 	return n
 }
 
 func (d *dumper) section(k *Key, v reflect.Value) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
+	around := d.main
+	d.main = d.originOfMain(k)
+	defer func() { d.main = around }()
 	for _, f := range k.Fields {
 		if value := v.Field(f.index); !unset(f, v) {
 			d.add(n, f.Name, f, value)
@@ -111,7 +118,9 @@ func (d *dumper) leaf(k *Key, v reflect.Value) *yaml.Node {
 	n := text(textOf(v))
 	switch k.Kind {
 	case KindSecret:
-		n.Value = Mask
+		if !v.IsZero() { // there is nothing to hide, and it has to load again
+			n.Value = Mask
+		}
 	case KindNumber:
 		n.Tag = "!!int"
 	case KindBool:
@@ -138,4 +147,13 @@ func (d *dumper) origin() string {
 	origin := d.loaded.Origin(d.path)
 	origin.Column = 0
 	return origin.String()
+}
+
+// originOfMain is the place of the main key of the section at the current path.
+func (d *dumper) originOfMain(k *Key) Origin {
+	main := k.main()
+	if d.loaded == nil || main == nil {
+		return Origin{}
+	}
+	return d.loaded.Origin(append(d.path, main.Name))
 }

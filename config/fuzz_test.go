@@ -122,7 +122,7 @@ func passwords(n *yaml.Node, inUsers bool) []string {
 	for i, child := range n.Content {
 		isValue := n.Kind == yaml.MappingNode && i%2 == 1
 		switch {
-		case inUsers && isValue && child.Kind == yaml.ScalarNode:
+		case isValue && child.Kind == yaml.ScalarNode && (inUsers || n.Content[i-1].Value == "secret"):
 			found = append(found, child.Value)
 		default:
 			found = append(found, passwords(child, isValue && n.Content[i-1].Value == "users")...)
@@ -146,7 +146,11 @@ func putBack(t *testing.T, text string, config *Config) []byte {
 	put(valueOf(root, "users"), config.Users)
 	backends := valueOf(root, "backends")
 	for i := 0; i < len(backends.Content); i += 2 {
-		put(valueOf(backends.Content[i+1], "users"), config.Backends[backends.Content[i].Value].Users)
+		node, backend := backends.Content[i+1], config.Backends[backends.Content[i].Value]
+		put(valueOf(node, "users"), backend.Users)
+		secret := valueOf(valueOf(node, "sticky"), "secret")
+		secret.SetString(backend.Sticky.Secret.Reveal())
+		secret.Style = yaml.DoubleQuotedStyle
 	}
 	out, err := yaml.Marshal(root)
 	if err != nil {

@@ -22,7 +22,7 @@ const (
 	KindBool                 // true or false
 	KindDuration             // a number with a unit, as in 5s
 	KindSize                 // bytes, with a unit as in 16KiB
-	KindAddress              // text with a grammar of its own, checked by its type
+	KindWord                 // text with a grammar of its own, read by its type
 )
 
 // Key is one key of the config as the structs declare it: the one table behind strict reading,
@@ -74,7 +74,7 @@ func kindOf(t reflect.Type) Kind {
 	case t == reflect.TypeFor[Secret]():
 		return KindSecret
 	case reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
-		return KindAddress
+		return KindWord
 	}
 	switch t.Kind() {
 	case reflect.Struct:
@@ -116,8 +116,11 @@ func fieldKey(f reflect.StructField, index int) *Key {
 
 // initial is the value of a map's or a list's item before anything is read into it.
 func (k *Key) initial() reflect.Value {
-	if k.Type == reflect.TypeFor[Backend]() {
+	switch k.Type {
+	case reflect.TypeFor[Backend]():
 		return reflect.ValueOf(DefaultBackend())
+	case reflect.TypeFor[Server]():
+		return reflect.ValueOf(DefaultServer())
 	}
 	return reflect.Zero(k.Type)
 }
@@ -126,8 +129,11 @@ func (k *Key) fillDefaults(v reflect.Value) {
 	for _, f := range k.Fields {
 		f.fillDefaults(v.Field(f.index))
 	}
-	if k.isLeaf() {
+	switch {
+	case k.isLeaf():
 		k.Default = textOf(v)
+	case k.Item != nil && k.Item.Kind == KindSection:
+		k.Item.fillDefaults(k.Item.initial())
 	}
 }
 
@@ -152,6 +158,11 @@ func (k *Key) main() *Key {
 }
 
 func (k *Key) isLeaf() bool { return k.Kind > KindList }
+
+// mayStandAlone says that one item, written as a scalar, may stand for a list of it.
+func (k *Key) mayStandAlone() bool {
+	return k.Kind == KindList && (k.Item.Kind == KindWord || k.Item.main() != nil)
+}
 
 // child follows one step of a path, nil where the table ends.
 func (k *Key) child(step string) *Key {
@@ -180,7 +191,7 @@ func (k *Key) want() string {
 		}
 	case KindList:
 		text = "want a list" + k.listExample()
-	case KindText, KindSecret:
+	case KindText, KindSecret, KindWord:
 		text = "want text"
 	case KindNumber:
 		text = "want a whole number"
@@ -193,8 +204,6 @@ func (k *Key) want() string {
 		text = "want a duration with its unit (ms, s, m, h), as in 5s"
 	case KindSize:
 		text = "want a size with its unit (B, KiB, MiB, GiB)"
-	case KindAddress:
-		text = "want an address"
 	}
 	if len(k.Enum) > 0 {
 		text = "want one of " + strings.Join(k.Enum, ", ")

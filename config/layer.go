@@ -71,6 +71,7 @@ func (l *layer) text(k *Key, path []string, text string, origin Origin) any {
 // item reads one item of a list.
 func (l *layer) item(k *Key, path []string, text string, origin Origin) any {
 	v := reflect.New(k.Type).Elem()
+	v.Set(k.initial())
 	target, leaf := v, k
 	if k.Kind == KindSection {
 		leaf = k.main()
@@ -126,7 +127,7 @@ func (l *layer) server(host, address string, place Origin) {
 		l.fail(place, nil, errors.New("the host is missing or no text; want HOST[/PREFIX]=ADDRESS, as in example.com=127.0.0.1:8081"))
 		return
 	}
-	var server Server
+	server := DefaultServer()
 	at := []string{"backends", host, "servers", fmt.Sprint(len(l.backends[host]))}
 	if err := server.Address.UnmarshalText([]byte(address)); err != nil {
 		l.fail(place, at, err)

@@ -44,11 +44,13 @@ func TestLoadArguments(t *testing.T) {
 	want.Port = 8080
 	want.Listen = []Listener{{ListenAddress{"tcp", ":8080"}}}
 	want.Users = map[string]Secret{"admin": "admin", "someone": "my:passwd"}
-	server := func(port uint16) Server { return Server{Address{Scheme: "http", Host: "127.0.0.1", Port: port}} }
+	server := func(port uint16) Server {
+		return Server{Address: Address{Scheme: "http", Host: "127.0.0.1", Port: port}, Weight: 1}
+	}
 	want.Backends = onDefaults(map[string]Backend{
 		"mydomain.com":   {Servers: []Server{server(8081), server(8082)}},
 		"example.io/Api": {Servers: []Server{server(1337)}},
-		"[::1]":          {Servers: []Server{{Address{Scheme: "unix", Path: "/run/a=b.sock"}}}},
+		"[::1]":          {Servers: []Server{{Address: Address{Scheme: "unix", Path: "/run/a=b.sock"}, Weight: 1}}},
 	})
 	if !reflect.DeepEqual(loaded.Config, want) {
 		t.Errorf("got %+v\nwant %+v", loaded.Config, want)
@@ -58,11 +60,12 @@ func TestLoadArguments(t *testing.T) {
 	}
 }
 
-// onDefaults gives backends what they have without being told.
+// onDefaults gives backends, of which only the servers are told, all the rest.
 func onDefaults(backends map[string]Backend) map[string]Backend {
 	for name, b := range backends {
-		b.Upgrade = DefaultBackend().Upgrade
-		backends[name] = b
+		backend := DefaultBackend()
+		backend.Servers = b.Servers
+		backends[name] = backend
 	}
 	return backends
 }
@@ -77,9 +80,12 @@ func TestLoadEnvironment(t *testing.T) {
 	want.Listen = []Listener{{ListenAddress{"tcp", ":8080"}}}
 	want.Log.Level, want.Timeouts.Connect, want.Drain.Timeout = "warn", 3*time.Second, time.Minute
 	want.Users = map[string]Secret{"admin": "admin", "bob": "x:y"}
+	server := func(host string, port uint16) Server {
+		return Server{Address: Address{Scheme: "http", Host: host, Port: port}, Weight: 1}
+	}
 	want.Backends = onDefaults(map[string]Backend{
-		"a.io": {Servers: []Server{{Address{Scheme: "http", Host: "10.0.0.1", Port: 80}}, {Address{Scheme: "http", Host: "10.0.0.2", Port: 81}}}},
-		"b.io": {Servers: []Server{{Address{Scheme: "http", Host: "c", Port: 80}}}},
+		"a.io": {Servers: []Server{server("10.0.0.1", 80), server("10.0.0.2", 81)}},
+		"b.io": {Servers: []Server{server("c", 80)}},
 	})
 	if !reflect.DeepEqual(loaded.Config, want) {
 		t.Errorf("got %+v\nwant %+v", loaded.Config, want)
@@ -258,7 +264,7 @@ func TestLoadErrors(t *testing.T) {
 	f("port: 80\nlisten: ':80'\n"+aBackend, "", Args{Port: "81"}, "l7.yml:1:7: port: port is short for listen, and both are given; listen is at l7.yml:2:9")
 	f("port: [1]\nx: 1", "L7_NONSENSE=x", Args{Port: "-1"},
 		"l7.yml:1:7: port: want a whole number from 0 to 65535, as in 8080; this is a list",
-		"l7.yml:2:1: x: unknown key; known here: port, listen, users, users_file, debug, log, timeouts, limits, trusted_proxies, forwarding, underscores, drain, backends",
+		"l7.yml:2:1: x: unknown key; known here: port, listen, users, users_file, debug, log, timeouts, limits, trusted_proxies, forwarding, underscores, drain, expect, backends",
 		"L7_NONSENSE: unknown variable; a key of the file is written as in L7_TIMEOUTS__CONNECT=2s",
 		`--port: port: cannot use "-1"; want a whole number from 0 to 65535, as in 8080`)
 }

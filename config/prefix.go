@@ -28,9 +28,12 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 // MarshalText returns the form of String.
 func (p Prefix) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// String returns the range as in 10.0.0.0/8, a single address without a length.
+// String returns the range as in 10.0.0.0/8, a single address without a length, and nothing for the zero value.
 func (p Prefix) String() string {
-	if p.IsSingleIP() {
+	switch {
+	case p == (Prefix{}):
+		return ""
+	case p.IsSingleIP():
 		return p.Addr().String()
 	}
 	return p.Prefix.String()

@@ -51,8 +51,17 @@ func (p Problems) Sort() {
 			cmp.Compare(a.Origin.Line, b.Origin.Line),
 			cmp.Compare(a.Origin.Column, b.Origin.Column),
 			cmp.Compare(a.Origin.Name, b.Origin.Name),
+			comparePaths(a, b),
 		)
 	})
+}
+
+// comparePaths puts what an alias brings to one place of the file in a fixed order. Arguments have one already.
+func comparePaths(a, b Problem) int {
+	if a.Origin.Line == 0 {
+		return 0
+	}
+	return slices.Compare(a.Path, b.Path)
 }
 
 // pathText is a path as the user reads it. Keys that the user chose are quoted where they are no plain

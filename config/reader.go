@@ -157,7 +157,7 @@ func (r *reader) user(login, password *yaml.Node, k *Key, v reflect.Value) {
 // list reads a sequence, or one item alone in its short form. An empty list is nil.
 func (r *reader) list(n *yaml.Node, k *Key, v reflect.Value) {
 	items := n.Content
-	if n.Kind == yaml.ScalarNode && k.Item.Kind == KindSection && k.Item.main() != nil {
+	if n.Kind == yaml.ScalarNode && k.mayStandAlone() {
 		items = []*yaml.Node{n}
 	} else if !r.expect(n, k, yaml.SequenceNode) {
 		return

@@ -11,9 +11,9 @@ import (
 
 // TestNoSecretAnywhere prints a config with secrets in every layer in every way that there is.
 func TestNoSecretAnywhere(t *testing.T) {
-	file := "users: {a: hunter2-a}\nbackends: {a.io: {servers: [127.0.0.1:1], users: {b: hunter2-b}}}\n"
+	file := "users: {a: hunter2-a}\nbackends: {a.io: {servers: [127.0.0.1:1], users: {b: hunter2-b}, sticky: {cookie: l7, secret: hunter2-e}}}\n"
 	loaded := mustLoad(t, file, []string{"L7_USERS=c:hunter2-c"}, Args{Users: []string{"d:hunter2-d"}, Port: "80"})
-	other := mustLoad(t, "users: {a: hunter2-other}\n"+aBackend, nil, Args{})
+	other := mustLoad(t, "users: {a: hunter2-other}\nbackends: {a.io: {sticky: {cookie: l7, secret: hunter2-f}}}", nil, Args{})
 	var out bytes.Buffer
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t", "%f"} {
 		fmt.Fprintf(&out, verb+"\n", loaded.Config)
@@ -33,7 +33,7 @@ func TestNoSecretAnywhere(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, path := range [][]string{{"users", "a"}, {"users", "c"}, {"users", "d"}, {"backends", "a.io", "users", "b"}} {
+	for _, path := range [][]string{{"users", "a"}, {"users", "c"}, {"users", "d"}, {"backends", "a.io", "users", "b"}, {"backends", "a.io", "sticky", "secret"}} {
 		fmt.Fprintln(&out, loaded.Origin(path), loaded.Problem(path, "x"))
 	}
 	if strings.Contains(out.String(), "hunter2") || strings.Contains(out.String(), fmt.Sprintf("%x", "hunter2")) {

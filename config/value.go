@@ -54,7 +54,7 @@ func setText(kind Kind, v reflect.Value, text string) error {
 		d, err := parseDuration(text)
 		v.SetInt(int64(d))
 		return err
-	case KindSize, KindAddress:
+	case KindSize, KindWord:
 		return v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
 	default:
 		return fmt.Errorf("BUG: text for a key of type %s", v.Type())
@@ -113,10 +113,7 @@ func textOf(v reflect.Value) string {
 		return formatDuration(time.Duration(v.Int()))
 	case KindSize:
 		return Size(v.Int()).String()
-	case KindAddress:
-		if v.IsZero() {
-			return ""
-		}
+	case KindWord:
 		return fmt.Sprint(v.Interface())
 	}
 	return v.String()

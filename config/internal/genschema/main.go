@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"reflect"
 
 	"l7/config"
 )
@@ -89,8 +90,10 @@ func (g generator) section(k *config.Key) object {
 }
 
 func (g generator) table(k *config.Key) object {
-	table := object{"type": "object", "additionalProperties": g.schema(k.Item)}
+	item := g.schema(k.Item)
+	table := object{"type": "object", "additionalProperties": item}
 	if k.Item.Kind == config.KindSecret {
+		item["minLength"] = 1
 		table["propertyNames"] = object{"pattern": `^[^:\x00-\x1f\x7f-\x9f]+$`}
 	}
 	return table
@@ -100,11 +103,13 @@ func (g generator) table(k *config.Key) object {
 func (g generator) list(k *config.Key) object {
 	item := g.schema(k.Item)
 	list := object{"type": "array", "items": item}
-	forms, ok := item["anyOf"].([]object)
-	if !ok {
-		return list
+	switch forms, ok := item["anyOf"].([]object); {
+	case k.Item.Kind == config.KindSection && ok:
+		return object{"anyOf": []object{forms[0], list}}
+	case k.Item.Kind == config.KindWord:
+		return object{"anyOf": []object{item, list}}
 	}
-	return object{"anyOf": []object{forms[0], list}}
+	return list
 }
 
 // leaf is the schema of a single value. Where text is wanted, the loader takes any scalar as it is written.
@@ -116,7 +121,6 @@ func leaf(k *config.Key) object {
 		s["type"] = anyText
 	case config.KindSecret:
 		s["type"] = anyText
-		s["minLength"] = 1
 		s["not"] = object{"const": config.Mask}
 	case config.KindNumber:
 		s["type"] = "integer"
@@ -128,9 +132,8 @@ func leaf(k *config.Key) object {
 		s["pattern"] = durationPattern
 	case config.KindSize:
 		s["anyOf"] = []object{{"type": "string", "pattern": sizePattern}, {"const": 0}}
-	case config.KindAddress:
-		s["type"] = "string"
-		s["minLength"] = 1
+	case config.KindWord:
+		addGrammar(s, k)
 	}
 	if k.Enum != nil {
 		s["type"] = "string"
@@ -138,6 +141,26 @@ func leaf(k *config.Key) object {
 	}
 	addValues(s, k)
 	return s
+}
+
+// addGrammar says what the type of a word accepts. The addresses' grammar is too much for a pattern.
+func addGrammar(s object, k *config.Key) {
+	s["type"] = "string"
+	switch k.Type {
+	case reflect.TypeFor[config.StatusRange]():
+		// YAML reads a single status as a number, to which the pattern does not apply.
+		s["type"] = []string{"string", "integer"}
+		s["minimum"], s["maximum"] = 100, 599
+		s["pattern"] = `^[1-5][0-9]{2}(-[1-5][0-9]{2})?$`
+	case reflect.TypeFor[config.Percent]():
+		s["pattern"] = `^(100|[1-9]?[0-9])%$`
+	case reflect.TypeFor[config.Rate]():
+		s["pattern"] = `^([1-9][0-9]{0,9}/[smh])?$`
+	case reflect.TypeFor[config.HashOn]():
+		s["pattern"] = "^(client_ip|path|(header|cookie):[-0-9A-Za-z!#$%&'*+.^_`|~]+)$"
+	default:
+		s["minLength"] = 1
+	}
 }
 
 // addValues adds the default and the example as values of the key's own type.
