@@ -6,6 +6,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -51,9 +52,9 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 		base:   log,
 		level:  &atomic.Int32{},
 		out:    out,
-		parts:  NewParts(),
 	}
 	a.log = log.Hook(leveled{a.level})
+	a.parts = NewParts(a.logChange)
 	plan, err := Prepare(source, a.parts)
 	if err != nil {
 		return nil, err
@@ -166,6 +167,15 @@ func (a *App) logChanges(changes []string, generation uint64) {
 	a.base.Info().Uint64("generation", generation).Str("changes", strings.Join(changes, "; ")).Msg("reloaded")
 }
 
+// logChange logs that the state of a server has changed, and why.
+func (a *App) logChange(c balancer.Change) {
+	event := a.log.Info()
+	if c.State == "ejected" || c.State == "unhealthy" {
+		event = a.log.Warn()
+	}
+	event.Str("backend", c.Backend).Stringer("server", c.Address).Str("state", c.State).Str("reason", c.Reason).Msg("server changed")
+}
+
 // Dump writes the config in force as YAML, passwords masked.
 func (a *App) Dump() error { return a.loaded.Dump(a.out, false) }
 
@@ -182,11 +192,19 @@ func (a *App) Drain() error {
 	return nil
 }
 
-// NewParts returns what outlives every config of a process.
-func NewParts() server.Parts {
+// NewParts returns what outlives every config of a process. observe is told when the state of a server changes.
+func NewParts(observe func(balancer.Change)) server.Parts {
 	pools := exchange.NewPools()
-	return server.Parts{Registry: balancer.NewRegistry(pools), Verifier: auth.NewVerifier(), Pools: pools}
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // it never fails: crypto/rand ends the process instead
+	return server.Parts{
+		Registry: balancer.NewRegistry(pools, observe), Verifier: auth.NewVerifier(), Pools: pools,
+		Limiters: server.NewLimiters(), Secret: secret,
+	}
 }
+
+// Ignore is an observer for who serves nothing.
+func Ignore(balancer.Change) {}
 
 // levelOf is the log level of a plan, which was checked when it was loaded.
 func levelOf(plan *Plan) int32 {

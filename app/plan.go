@@ -28,6 +28,9 @@ func Prepare(source Source, parts server.Parts) (*Plan, error) {
 	problems = addFindings(problems, loaded, addUsersFile(loaded, &cfg))
 	snapshot, findings := server.NewSnapshot(&cfg, parts)
 	problems = addFindings(problems, loaded, findings)
+	if len(problems) == 0 {
+		problems = addFindings(problems, loaded, unexpected(&cfg, snapshot))
+	}
 	if len(problems) > 0 {
 		if snapshot != nil {
 			snapshot.Close()

@@ -21,7 +21,7 @@ backends:
   EXAMPLE.com/b/: {servers: ['10.0.0.1'], hosts: [a.io/x]}
   'a b': {servers: ['10.0.0.1']}
 `), 0o600))
-	_, err := Prepare(Source{Args: config.Args{File: file}}, NewParts())
+	_, err := Prepare(Source{Args: config.Args{File: file}}, NewParts(Ignore))
 	var problems config.Problems
 	require.ErrorAs(t, err, &problems)
 	want := []struct {
@@ -50,7 +50,7 @@ func TestPrepareAddsTheUsersFile(t *testing.T) {
 	file := filepath.Join(dir, "l7.yml")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "htpasswd"), []byte("carol:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n"), 0o600))
 	require.NoError(t, os.WriteFile(file, []byte("users_file: htpasswd\nusers: {bob: x}\nbackends: {a.io: {servers: [10.0.0.1]}}\n"), 0o600))
-	plan, err := Prepare(Source{Args: config.Args{File: file}}, NewParts())
+	plan, err := Prepare(Source{Args: config.Args{File: file}}, NewParts(Ignore))
 	require.NoError(t, err)
 	defer plan.Snapshot.Close()
 	require.Len(t, plan.Config.Users, 2)

@@ -1,74 +1,182 @@
-// Package balancer spreads the requests of a backend over its servers.
+// Package balancer spreads the requests of a backend over its servers, and keeps them from those that fail.
 //
 // It knows neither routes nor clients, and reads no bytes of a request: one exchange with one server is
 // the exchange package's.
 package balancer
 
 import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
-	"l7/cause"
 	"l7/config"
-	"l7/exchange"
+	"l7/health"
 )
 
 // Backend is a named group of servers as one config has it. It is immutable; the state of its servers is in the Registry.
 type Backend struct {
-	name     string
-	registry *Registry
-	servers  []*exchange.Server
-	idle     time.Duration
-	policy   policy
+	name      string
+	registry  *Registry
+	shared    *shared
+	members   []*Member // in the order of the config
+	main      *group
+	backup    *group
+	sticky    map[string]*Member // by the cookie's value
+	options   Options
+	eject     config.Eject
+	retry     config.Retry
+	check     config.Health
+	slowStart time.Duration
+	serveDown bool // all_down: serve
+	stopped   []func()
 }
 
-// policy picks a server and has it do the exchange. fasthttp.LBClient is one.
-type policy interface {
-	DoDeadline(req *fasthttp.Request, resp *fasthttp.Response, deadline time.Time) error
+// Options are what a backend needs to know beside its own section.
+type Options struct {
+	Idle         time.Duration // how long an unused connection is kept
+	Grace        time.Duration // how long a server that is let go may take for what it has
+	Request      time.Duration // bounds all attempts of a request together; 0: no bound
+	StickySecret []byte        // signs the sticky cookies where the backend has no secret of its own
 }
 
-// New makes a backend of the servers' addresses; connections to them that are unused for longer than idle are closed.
-// Close must be called when its config is let go.
-func New(name string, servers []config.Server, registry *Registry, idle time.Duration) *Backend {
-	b := &Backend{name: name, registry: registry, idle: idle, policy: empty{}}
-	for _, s := range servers {
-		b.servers = append(b.servers, registry.Acquire(s.Address, idle))
+// New makes a backend of its section of the config. Close must be called when the config is let go.
+func New(name string, cfg config.Backend, registry *Registry, options Options) *Backend {
+	b := &Backend{
+		name: name, registry: registry, shared: registry.acquireBackend(name), options: options,
+		main: &group{}, backup: &group{}, eject: cfg.Eject, retry: cfg.Retry, check: cfg.Health,
+		slowStart: cfg.SlowStart, serveDown: cfg.AllDown == "serve",
 	}
-	if len(b.servers) > 0 {
-		b.policy = leastLoaded(b.servers)
+	live := registry.isLive(b.shared)
+	for _, server := range cfg.Servers {
+		b.add(server, live)
+	}
+	b.main.policy, b.backup.policy = b.policyOf(cfg.Policy, b.main), b.policyOf(cfg.Policy, b.backup)
+	b.shared.queue.configure(cfg.Queue)
+	if cfg.Sticky.Cookie != "" {
+		b.stick(cfg.Sticky)
 	}
 	return b
+}
+
+func (b *Backend) add(server config.Server, live bool) {
+	standing, isNew := b.registry.acquire(b.name, server.Address, b.options.Idle)
+	if isNew && b.check.Path != "" && (live || b.check.Required) {
+		standing.verdict.Store(awaited)
+	}
+	if isNew && live {
+		standing.began()
+	}
+	m := &Member{Standing: standing, backend: b, config: server, group: b.main, id: identity(b.name + " " + server.Address.String())}
+	if server.Backup {
+		m.group = b.backup
+	}
+	m.group.members = append(m.group.members, m)
+	m.group.weights += server.Weight
+	b.members = append(b.members, m)
+}
+
+func (b *Backend) policyOf(name string, g *group) policy {
+	if len(g.members) == 0 {
+		return nobody{}
+	}
+	return newPolicy(name, g)
+}
+
+// nobody is the policy of a group without members.
+type nobody struct{}
+
+func (nobody) pick(*Request, time.Duration) *Member { return nil }
+
+// stick gives each member the value of the cookie that leads to it. It is a signature and no address: nobody can make one up or read it.
+func (b *Backend) stick(cfg config.Sticky) {
+	secret := []byte(cfg.Secret.Reveal())
+	if len(secret) == 0 {
+		secret = b.options.StickySecret
+	}
+	b.sticky = make(map[string]*Member, len(b.members))
+	for _, m := range b.members {
+		mac := hmac.New(sha256.New, secret)
+		mac.Write([]byte("l7 sticky\x00" + b.name + "\x00" + m.Address().String()))
+		m.stick = base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
+		b.sticky[m.stick] = m
+	}
 }
 
 // Name is the backend's key in the config.
 func (b *Backend) Name() string { return b.name }
 
-// Servers are the backend's servers in the order of the config.
-func (b *Backend) Servers() []*exchange.Server { return b.servers }
+// Members are the backend's servers in the order of the config.
+func (b *Backend) Members() []*Member { return b.members }
 
-// Activate puts the options of this config in force for servers that other configs use too.
+// Stick is the value of the sticky cookie that leads to the member; empty where the backend has none.
+func (m *Member) Stick() string { return m.stick }
+
+// Activate puts the options of this config in force for servers that other configs use too, and starts the active checks.
 func (b *Backend) Activate() {
-	for _, s := range b.servers {
-		s.KeepIdle(b.idle)
+	b.registry.setLive(b.shared)
+	for _, m := range b.members {
+		m.KeepIdle(b.options.Idle)
+		if b.check.Path == "" {
+			m.verdict.Store(unknown)
+			continue
+		}
+		key := health.Key{Address: m.Address().String(), Check: b.check}
+		b.stopped = append(b.stopped, b.registry.checks.Start(key, m.dialCheck(b.check.Port), m.Standing))
 	}
 }
 
-// Do has one of the servers answer the request. The error is a *cause.Error; after nil the exchange is the caller's to finish.
-func (b *Backend) Do(x *exchange.Exchange) error {
-	return b.policy.DoDeadline(x.Carrier(), nil, time.Time{})
+// dialCheck connects for a check: to the server itself, or to another port of its host.
+func (m *Member) dialCheck(port int) health.Dial {
+	address := m.Address()
+	return func(ctx context.Context) (net.Conn, error) {
+		var dialer net.Dialer
+		return dialer.DialContext(ctx, address.Network(), address.DialPort(port))
+	}
 }
 
 // Close gives the servers back to the registry. Requests in flight finish.
 func (b *Backend) Close() {
-	for _, s := range b.servers {
-		b.registry.Release(s)
+	for _, stop := range b.stopped {
+		stop()
 	}
+	for _, m := range b.members {
+		b.registry.release(m.Standing, b.options.Grace)
+	}
+	b.registry.releaseBackend(b.name)
 }
 
-// empty is the policy of a backend that has no server.
-type empty struct{}
+// thresholds are when a server is ejected: never when it is the only one, for there is nobody to ask in its place.
+func (b *Backend) thresholds() health.Thresholds {
+	if len(b.members) == 1 {
+		return health.Thresholds{}
+	}
+	return health.Thresholds{After: b.eject.After, Time: b.eject.Time, Max: b.eject.Max}
+}
 
-var errNoServer = &cause.Error{Cause: cause.NoServer, Unsent: true}
+// mayEject is true when one more member may be ejected for what it answers: max_percent rounds down, but of two or more it may be one.
+func (b *Backend) mayEject() bool {
+	out, at := 0, now()
+	for _, m := range b.members {
+		if m.eject.State(at) != health.In {
+			out++
+		}
+	}
+	most := len(b.members) * b.eject.MaxPercent / 100
+	if b.eject.MaxPercent > 0 && len(b.members) > 1 {
+		most = max(most, 1)
+	}
+	return out < most
+}
 
-func (empty) DoDeadline(*fasthttp.Request, *fasthttp.Response, time.Time) error { return errNoServer }
+// desperate is true when no member is available, so that one which is out may be tried before its time.
+func (b *Backend) desperate(at time.Duration) bool {
+	for _, m := range b.members {
+		if m.available(at) {
+			return false
+		}
+	}
+	return true
+}

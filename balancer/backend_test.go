@@ -42,7 +42,7 @@ func serving(t *testing.T, name string) config.Server {
 			}()
 		}
 	}()
-	return config.Server{Address: address(t, ln.Addr().String())}
+	return config.Server{Address: address(t, ln.Addr().String()), Weight: 1}
 }
 
 func address(t *testing.T, text string) (addr config.Address) {
@@ -51,36 +51,47 @@ func address(t *testing.T, text string) (addr config.Address) {
 	return addr
 }
 
-// nobody is a client whose connection is not looked at.
-type nobody struct{ conn *socket.Conn }
+// client is a client whose connection is not looked at.
+type client struct{ conn *socket.Conn }
 
-func (n nobody) Conn() *socket.Conn          { return n.conn }
-func (nobody) Interim(*http1.Response) error { return nil }
+func (c client) Conn() *socket.Conn          { return c.conn }
+func (client) Interim(*http1.Response) error { return nil }
 
-// asking is an exchange that is ready for a backend.
-func asking(t *testing.T) *exchange.Exchange {
+// asking is a request that is ready for a backend.
+func asking(t *testing.T) *Request {
 	t.Helper()
 	near, far := net.Pipe()
 	t.Cleanup(func() { _ = near.Close(); _ = far.Close() })
-	x := exchange.New()
-	x.Out, x.Client, x.Body, x.Method = []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), nobody{socket.New(near)}, &exchange.Source{}, []byte("GET")
+	x := NewRequest(exchange.New())
+	x.Out, x.Client, x.Body, x.Method = []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), client{socket.New(near)}, &exchange.Source{}, []byte("GET")
+	x.Head = len(x.Out)
+	x.Repeatable = true
 	x.Body.Start(nil, nil, exchange.Incoming{})
 	x.Timeouts = exchange.Timeouts{Connect: 5 * time.Second, ResponseHeader: 5 * time.Second}
 	return x
 }
 
 // asked is the name of the server that answers.
-func asked(t *testing.T, b *Backend) (string, *exchange.Exchange) {
+func asked(t *testing.T, b *Backend) (string, *Request) {
 	t.Helper()
 	x := asking(t)
 	require.NoError(t, b.Do(x))
 	return string(x.Response.Reason()), x
 }
 
+func section(servers ...config.Server) config.Backend {
+	cfg := config.DefaultBackend()
+	cfg.Servers = servers
+	return cfg
+}
+
+var options = Options{Idle: time.Minute, Grace: time.Minute}
+
+func newRegistry() *Registry { return NewRegistry(exchange.NewPools(), func(Change) {}) }
+
 // The server with the fewest requests in flight is asked, and among equals the one that was asked least. A request is in flight until it is finished.
 func TestLeastLoaded(t *testing.T) {
-	registry := NewRegistry(exchange.NewPools())
-	b := New("b", []config.Server{serving(t, "1"), serving(t, "2"), serving(t, "3")}, registry, time.Minute)
+	b := New("b", section(serving(t, "1"), serving(t, "2"), serving(t, "3")), newRegistry(), options)
 	defer b.Close()
 	counts := map[string]int{}
 	for range 30 {
@@ -96,61 +107,72 @@ func TestLeastLoaded(t *testing.T) {
 		x.Finish()
 	}
 	held.Finish()
-	for _, s := range b.Servers() {
-		require.Zero(t, s.PendingRequests())
+	for _, m := range b.Members() {
+		require.Zero(t, m.PendingInFlight())
+		require.Zero(t, m.InFlight())
 	}
 }
 
-// A failure says nothing about the load: the library would count it as one for three seconds.
-func TestAFailureIsNoLoad(t *testing.T) {
-	registry := NewRegistry(exchange.NewPools())
-	b := New("b", []config.Server{{Address: address(t, "127.0.0.1:1")}, serving(t, "2")}, registry, time.Minute)
+// A server that refuses costs nobody a request, is ejected after three failures in a row, and is not asked again until its time is over.
+func TestADeadServerCostsNobodyARequest(t *testing.T) {
+	b := New("b", section(dead(t), serving(t, "2")), newRegistry(), options)
 	defer b.Close()
-	failed := 0
+	tries := 0
 	for range 20 {
-		x := asking(t)
-		if err := b.Do(x); err != nil {
-			failed++
-			require.ErrorContains(t, err, "connect_refused")
-			continue
-		}
+		name, x := asked(t, b)
+		require.Equal(t, "2", name)
+		tries += len(x.Attempts())
 		x.Finish()
 	}
-	require.Equal(t, 10, failed)
+	require.Equal(t, 23, tries)
+	require.Equal(t, Ejected, b.Members()[0].State(now()))
+	history := b.Members()[0].History()
+	require.Len(t, history, 1)
+	require.Equal(t, "ejected", history[0].State)
+	require.Contains(t, history[0].Reason, "connection refused")
+}
+
+// dead is an address where nobody listens.
+func dead(t *testing.T) config.Server {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer ln.Close()
+	return config.Server{Address: address(t, ln.Addr().String()), Weight: 1}
 }
 
 // A backend without a server answers, and with what.
 func TestABackendWithoutServers(t *testing.T) {
-	b := New("b", nil, NewRegistry(exchange.NewPools()), time.Minute)
+	b := New("b", section(), newRegistry(), options)
 	defer b.Close()
-	require.Equal(t, errNoServer, b.Do(asking(t)))
-	require.Equal(t, cause.NoServer, errNoServer.Cause)
-	require.True(t, errNoServer.Unsent)
+	err := b.Do(asking(t))
+	require.Equal(t, &cause.Error{Cause: cause.NoServer, Unsent: true}, err)
 	require.Equal(t, "b", b.Name())
 }
 
 // Whoever names an address gets the same server, with its connections and its requests in flight, until nobody names it any more.
 func TestRegistrySharesServersByAddress(t *testing.T) {
-	registry := NewRegistry(exchange.NewPools())
+	registry := newRegistry()
 	one, two := serving(t, "1"), serving(t, "2")
-	old := New("b", []config.Server{one, two}, registry, time.Minute)
+	old := New("b", section(one, two), registry, options)
 	_, x := asked(t, old)
-	next := New("b", []config.Server{one, one}, registry, time.Hour)
-	require.Same(t, old.Servers()[0], next.Servers()[0])
-	require.Same(t, old.Servers()[0], next.Servers()[1])
+	next := New("b", section(one), registry, options)
+	other := New("other", section(one), registry, options)
+	require.Same(t, old.Members()[0].Standing, next.Members()[0].Standing)
+	require.NotSame(t, old.Members()[0].Standing, other.Members()[0].Standing)
+	require.Same(t, old.Members()[0].Server, other.Members()[0].Server)
 	next.Activate()
 	require.Equal(t, 2, registry.Len())
-	gone := old.Servers()[1]
+	gone := old.Members()[1]
 	old.Close()
 	require.Equal(t, 1, registry.Len())
-	require.Equal(t, 1, next.Servers()[0].PendingRequests()+gone.PendingRequests())
+	require.Equal(t, 1, next.Members()[0].PendingInFlight()+gone.PendingInFlight())
 	x.Finish()
 	require.Zero(t, gone.Idle(), "a server that was let go keeps nothing")
 	next.Close()
+	require.Equal(t, 1, registry.Len())
+	other.Close()
 	require.Zero(t, registry.Len())
-	require.Zero(t, next.Servers()[0].Idle())
+	require.Zero(t, other.Members()[0].Idle())
 	require.PanicsWithValue(t, "BUG: release of a server that the registry does not hold", next.Close)
-	fresh := registry.Acquire(one.Address, time.Minute)
-	require.NotSame(t, next.Servers()[0], fresh)
-	registry.Release(fresh)
 }

@@ -6,57 +6,132 @@ import (
 
 	"l7/config"
 	"l7/exchange"
+	"l7/health"
 )
 
-// Registry holds the state of every server, by address. It outlives reloads: a server that stays in the
-// config keeps its connections and its requests in flight.
+// Registry holds the state of every server: by address what all backends share, by backend and address the rest. It outlives
+// reloads: a server that stays in the config keeps its connections, its requests in flight and what is known of its health.
 // All methods may be called at the same time from several goroutines.
 type Registry struct {
-	mu      sync.Mutex // guards entries and their users
-	entries map[config.Address]*entry
+	mu        sync.Mutex // guards the maps and the users of what is in them
+	servers   map[config.Address]*Server
+	standings map[standingKey]*Standing
+	backends  map[string]*shared
+
 	pools   *exchange.Pools
+	checks  *health.Checks
+	observe func(Change)
 }
 
-type entry struct {
-	server *exchange.Server
-	users  int
+type standingKey struct {
+	backend string
+	address config.Address
 }
 
-// NewRegistry returns an empty registry, whose servers use the pools.
-func NewRegistry(pools *exchange.Pools) *Registry {
-	return &Registry{entries: map[config.Address]*entry{}, pools: pools}
-}
-
-// Acquire returns the server of an address, the same one for everybody who asks. Each call wants a Release.
-func (r *Registry) Acquire(addr config.Address, idle time.Duration) *exchange.Server {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e := r.entries[addr]
-	if e == nil {
-		e = &entry{server: exchange.NewServer(addr, r.pools, idle)}
-		r.entries[addr] = e
+// NewRegistry returns an empty registry, whose servers use the pools. observe is told of each change of a server's state; it
+// must not wait.
+func NewRegistry(pools *exchange.Pools, observe func(Change)) *Registry {
+	return &Registry{
+		servers: map[config.Address]*Server{}, standings: map[standingKey]*Standing{}, backends: map[string]*shared{},
+		pools: pools, checks: health.NewChecks(), observe: observe,
 	}
-	e.users++
-	return e.server
 }
 
-// Release gives a server back. When nobody uses it any more it is forgotten and its idle connections close.
-func (r *Registry) Release(server *exchange.Server) {
+// acquire returns the standing of an address in a backend, the same one for everybody who asks. Each call wants a release.
+func (r *Registry) acquire(backend string, addr config.Address, idle time.Duration) (s *Standing, isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	e := r.entries[server.Address()]
-	if e == nil || e.server != server {
+	key := standingKey{backend, addr}
+	s = r.standings[key]
+	if s == nil {
+		s = &Standing{Server: r.server(addr, idle), backend: backend, registry: r}
+		s.Server.users++
+		r.standings[key] = s
+		isNew = true
+	}
+	s.users++
+	return s, isNew
+}
+
+// server finds or makes the server of an address. r.mu is held.
+func (r *Registry) server(addr config.Address, idle time.Duration) *Server {
+	s := r.servers[addr]
+	if s == nil {
+		s = &Server{Server: exchange.NewServer(addr, r.pools, idle)}
+		r.servers[addr] = s
+	}
+	return s
+}
+
+// release gives a standing back. When nobody has the server any more it is forgotten: its idle connections close, and what it has in
+// flight is ended after grace.
+func (r *Registry) release(s *Standing, grace time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	key := standingKey{s.backend, s.Address()}
+	if r.standings[key] != s {
 		panic("BUG: release of a server that the registry does not hold")
 	}
-	if e.users--; e.users == 0 {
-		delete(r.entries, server.Address())
-		server.Close()
+	if s.users--; s.users > 0 {
+		return
 	}
+	delete(r.standings, key)
+	if s.Server.users--; s.Server.users > 0 {
+		return
+	}
+	delete(r.servers, s.Address())
+	s.Server.Close()
+	if s.PendingRequests() > 0 {
+		time.AfterFunc(grace, s.Interrupt)
+	}
+}
+
+// shared is what all snapshots of a backend share.
+type shared struct {
+	users  int  // guarded by the registry
+	live   bool // it has served: a server that joins it is a newcomer; guarded by the registry
+	budget budget
+	queue  queue
+
+	ejecting sync.Mutex // held from counting who is out to ejecting one more
+}
+
+func (r *Registry) acquireBackend(name string) *shared {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.backends[name]
+	if s == nil {
+		s = &shared{}
+		r.backends[name] = s
+	}
+	s.users++
+	return s
+}
+
+func (r *Registry) releaseBackend(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.backends[name]
+	if s.users--; s.users == 0 {
+		delete(r.backends, name)
+	}
+}
+
+func (r *Registry) isLive(s *shared) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return s.live
+}
+
+func (r *Registry) setLive(s *shared) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.live = true
 }
 
 // Len is the number of servers in use.
 func (r *Registry) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.entries)
+	return len(r.servers)
 }

@@ -3,6 +3,8 @@
 // It decides nothing. Which cause applies is found where the request ends.
 package cause
 
+import "time"
+
 // Cause is the one word. The zero value means that a server answered.
 type Cause uint8
 
@@ -31,6 +33,10 @@ const (
 	NoRoute
 	Unauthorized
 	NoServer
+	Unavailable
+	Full
+	QueueTimeout
+	RateLimited
 
 	// An attempt was made and failed.
 	ConnectRefused
@@ -84,6 +90,10 @@ var entries = [count]entry{
 	NoRoute:             {"no_route", 404, Client, "destination_not_found"},
 	Unauthorized:        {"unauthorized", 401, Client, "http_request_denied"},
 	NoServer:            {"no_server", 503, Server, "destination_unavailable"},
+	Unavailable:         {"unavailable", 503, Server, "destination_unavailable"},
+	Full:                {"full", 503, Server, "connection_limit_reached"},
+	QueueTimeout:        {"queue_timeout", 503, Server, "connection_limit_reached"},
+	RateLimited:         {"rate_limited", 429, Client, "http_request_denied"},
 	ConnectRefused:      {"connect_refused", 502, Server, "connection_refused"},
 	ConnectTimeout:      {"connect_timeout", 504, Server, "connection_timeout"},
 	ConnectFailed:       {"connect_failed", 502, Server, "destination_unavailable"},
@@ -121,6 +131,8 @@ type Error struct {
 	Cause Cause
 	// Unsent is true when no byte of the request can have reached a server, so that any request may be tried again.
 	Unsent bool
+	// RetryAfter is how long it takes until another try may succeed; 0: nobody knows.
+	RetryAfter time.Duration
 	// Err is what happened, for the log. It may hold bytes of a peer and never goes to a client.
 	Err error
 }

@@ -19,7 +19,7 @@ func checkCommand(p Process) *cli.Command {
 			if err != nil {
 				return err
 			}
-			plan, err := app.Prepare(src, app.NewParts())
+			plan, err := app.Prepare(src, app.NewParts(app.Ignore))
 			if err != nil {
 				return err
 			}

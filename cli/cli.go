@@ -81,7 +81,7 @@ func newApp(p Process) *cli.App {
 		ExitErrHandler:       func(*cli.Context, error) {}, // Run decides
 		OnUsageError:         onUsageError,
 		Commands: []*cli.Command{
-			serve, checkCommand(p), dumpCommand(p), demoCommand(p),
+			serve, checkCommand(p), dumpCommand(p), explainCommand(p), demoCommand(p),
 			passwdCommand(p), schemaCommand(p), completionCommand(p), versionCommand(p),
 		},
 	}
@@ -129,6 +129,11 @@ func source(c *cli.Context, p Process) (app.Source, error) {
 	if i := slices.IndexFunc(servers, isNoServer); i >= 0 {
 		return app.Source{}, usagef("%q is neither a command nor a server (HOST[/PREFIX]=ADDRESS)%s", servers[i], didYouMean(c.App, servers[i]))
 	}
+	return configSource(c, p, servers), nil
+}
+
+// configSource is where the config comes from, with servers from arguments.
+func configSource(c *cli.Context, p Process, servers []string) app.Source {
 	users, _ := c.Generic("user").(*list)
 	args := config.Args{
 		File:    c.String("config"),
@@ -139,7 +144,7 @@ func source(c *cli.Context, p Process) (app.Source, error) {
 	if users != nil {
 		args.Users = *users
 	}
-	return app.Source{Args: args, Environ: p.Environ}, nil
+	return app.Source{Args: args, Environ: p.Environ}
 }
 
 func didYouMean(a *cli.App, word string) string {

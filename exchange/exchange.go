@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
 	"l7/http1"
 	"l7/socket"
 )
@@ -32,6 +30,19 @@ type Timeouts struct {
 	Tunnel         time.Duration // in both directions of an upgraded connection
 }
 
+// Caps bound what may be open to a server. Zero means no bound.
+type Caps struct {
+	Connections int // in use and idle; one more is refused with cause.Full, and nothing is sent
+	Idle        int // that are kept while unused
+}
+
+// Account is told how an exchange ends.
+type Account interface {
+	// Ended is called once for each Do that returned nil, when the last byte of the response has been passed on or
+	// nothing more will be. It must not wait.
+	Ended()
+}
+
 // Exchange is one request on its way and the response to it. It is used for one request after another by the
 // goroutine that serves the client. The exported fields above the line are the caller's to set before Do;
 // those below are left by Do, and valid until Finish.
@@ -42,12 +53,15 @@ type Exchange struct {
 	Chunked    bool        // the request's body goes out in chunks
 	Trailers   http1.Kinds // of the request that are passed on; none: it may have no trailers
 	Method     []byte      // of the request
+	Keep       int         // how much of the body is kept for another attempt, beside what is in Out
 	Repeatable bool        // the request may be sent again although a server may have acted on it
 	Expect     bool        // the server is asked for 100 (Continue) before any of the body is sent
 	Upgrade    []byte      // the protocol that the request asks to switch to; nil: none
 	Client     Client      // who asked
 	Timeouts   Timeouts    // in force for this request
 	Limits     http1.Limits
+	Caps       Caps    // of the server that is asked
+	Account    Account // of who asks it; nil: none
 
 	// ---
 
@@ -63,6 +77,8 @@ type Exchange struct {
 	pump        pump
 	busy        bool // from Do to Finish
 	whole       bool // Out holds the whole request
+	spilled     bool // something was sent that Out does not hold
+	informed    bool // the client has got a 1xx response
 	wrote       bool // some of the request may have reached the server
 	heard       bool // some of a response has come
 	upload      upload
@@ -70,28 +86,10 @@ type Exchange struct {
 	cutShort    bool // the response was not passed on to its end
 	tunneled    bool
 	gone        atomic.Bool // the client has reset its connection
-
-	carrier fasthttp.Request // what a fasthttp.LBClient passes on: its body stream is the Exchange
 }
 
 // New returns an Exchange that is ready for its first request.
-func New() *Exchange {
-	x := &Exchange{}
-	x.carrier.SetBodyStream(carried{x}, 0)
-	return x
-}
-
-// carried makes an Exchange fit through fasthttp.BalancingClient, whose requests have a place for a reader.
-type carried struct{ *Exchange }
-
-// Read is never called: a Server takes the Exchange out and sends it as it is.
-func (carried) Read([]byte) (int, error) { panic("BUG: a carried exchange was read as a body") }
-
-// Carrier is the request by which a fasthttp.LBClient hands the Exchange to the Server that it picks.
-func (x *Exchange) Carrier() *fasthttp.Request { return &x.carrier }
-
-// Carried is the Exchange of a Carrier.
-func Carried(req *fasthttp.Request) *Exchange { return req.BodyStream().(carried).Exchange }
+func New() *Exchange { return &Exchange{} }
 
 // Server is who was asked last; nil when nobody was.
 func (x *Exchange) Server() *Server { return x.server }
@@ -99,8 +97,8 @@ func (x *Exchange) Server() *Server { return x.server }
 // Reset makes the Exchange ready for the next request.
 func (x *Exchange) Reset() {
 	x.server, x.conn = nil, nil
-	x.Body, x.Method, x.Upgrade, x.Client = nil, nil, nil, nil
-	x.wrote, x.heard, x.Continues, x.cutShort, x.tunneled = false, false, false, false, false
+	x.Body, x.Method, x.Upgrade, x.Client, x.Account = nil, nil, nil, nil, nil
+	x.wrote, x.spilled, x.informed = false, false, false
 	x.gone.Store(false)
 }
 
@@ -123,14 +121,14 @@ func (x *Exchange) Finish() {
 	x.upload.stop(x)
 	x.watch.stop(x)
 	if x.reusable() {
-		x.server.release(x.conn)
+		x.server.release(x)
 	} else {
 		_ = x.conn.Close() // there is nobody to tell
 	}
 	x.conn = nil
 	x.freeBuffer()
 	x.source.Release()
-	x.server.inFlight.Add(-1)
+	x.ended()
 }
 
 // Abort ends an exchange that may be under way, for a caller that has lost its way. Its connection is closed.
@@ -141,7 +139,14 @@ func (x *Exchange) Abort() {
 	x.busy = false
 	x.abandon()
 	x.source.Release()
+	x.ended()
+}
+
+func (x *Exchange) ended() {
 	x.server.inFlight.Add(-1)
+	if x.Account != nil {
+		x.Account.Ended()
+	}
 }
 
 // reusable is true when nothing of this exchange can come on the connection any more.

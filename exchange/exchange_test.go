@@ -10,14 +10,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"github.com/valyala/fasthttp"
 
 	"l7/cause"
 	"l7/http1"
 	"l7/socket"
 )
 
-// An exchange goes through fasthttp's interface and comes out at the Server, is counted until Finish, and leaves its connection for the next.
+// An exchange is counted until Finish, and leaves its connection for the next.
 func TestExchangeIsCountedUntilFinish(t *testing.T) {
 	var conns atomic.Int64
 	s := serve(t, func(c *net.TCPConn) {
@@ -26,11 +25,11 @@ func TestExchangeIsCountedUntilFinish(t *testing.T) {
 			_, _ = io.WriteString(c, okHead+"ok")
 		}
 	})
-	var lb fasthttp.BalancingClient = s
+	lb := s
 	c, x := newClient(t), New()
 	for range 3 {
 		request(x, c, getHead, Incoming{})
-		require.NoError(t, lb.DoDeadline(x.Carrier(), nil, time.Time{}))
+		require.NoError(t, lb.Do(x))
 		require.Same(t, s, x.Server())
 		require.Equal(t, 1, lb.PendingRequests())
 		require.Equal(t, 200, x.Response.Status)
@@ -275,7 +274,7 @@ func TestSmallMessagesPassInOneWrite(t *testing.T) {
 		t.Helper()
 		s := serve(t, func(*net.TCPConn) {})
 		server, far := &replier{response: response}, &recorder{}
-		s.idle.put(&serverConn{Conn: socket.New(server)})
+		s.idle.put(&serverConn{Conn: socket.New(server), open: &s.open}, 0)
 		c := &testClient{sock: socket.New(far)}
 		x := request(New(), c, getHead, Incoming{Framing: framing, Length: int64(len(body)), Ahead: []byte(body)})
 		out, err := AppendReceived(x.Out, x.Body, x.Chunked, 0, 1<<20)

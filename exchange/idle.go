@@ -11,6 +11,13 @@ import (
 type serverConn struct {
 	*socket.Conn
 	since time.Time // when it became idle
+	open  *openConns
+}
+
+// Close closes the connection, after which it counts no more.
+func (c *serverConn) Close() error {
+	c.open.remove(c)
+	return c.Conn.Close()
 }
 
 // idleConns are the connections to one server that wait for a request. The one used last is taken first, so that
@@ -51,12 +58,13 @@ func (i *idleConns) take() *serverConn {
 	return c
 }
 
-// put keeps a connection for a further request. It is false when none are kept any more.
-func (i *idleConns) put(c *serverConn) bool {
+// put keeps a connection for a further request, unless there are most already; 0 is any number. It is false when it is
+// not kept.
+func (i *idleConns) put(c *serverConn, most int) bool {
 	now := time.Now()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.closed {
+	if i.closed || most > 0 && len(i.conns) >= most {
 		return false
 	}
 	c.since = now

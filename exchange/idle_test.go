@@ -12,7 +12,7 @@ import (
 
 func idleConn() (*serverConn, *recorder) {
 	r := &recorder{}
-	return &serverConn{Conn: socket.New(r)}, r
+	return &serverConn{Conn: socket.New(r), open: &openConns{}}, r
 }
 
 // The connection that was used last is taken first, so that the others grow old.
@@ -21,11 +21,11 @@ func TestIdleTakesTheLastFirst(t *testing.T) {
 	a, _ := idleConn()
 	b, _ := idleConn()
 	require.Nil(t, idle.take())
-	require.True(t, idle.put(a))
-	require.True(t, idle.put(b))
+	require.True(t, idle.put(a, 0))
+	require.True(t, idle.put(b, 0))
 	require.Equal(t, 2, idle.len())
 	require.Same(t, b, idle.take())
-	require.True(t, idle.put(b))
+	require.True(t, idle.put(b, 0))
 	require.Same(t, b, idle.take())
 	require.Same(t, a, idle.take())
 	require.Nil(t, idle.take())
@@ -40,13 +40,13 @@ func TestIdleClosesWhatIsOld(t *testing.T) {
 		a, ra := idleConn()
 		b, rb := idleConn()
 		c, rc := idleConn()
-		idle.put(a)
+		idle.put(a, 0)
 		time.Sleep(4 * time.Second)
-		idle.put(b)
-		idle.put(c)
+		idle.put(b, 0)
+		idle.put(c, 0)
 		time.Sleep(5 * time.Second)
 		require.Same(t, c, idle.take())
-		idle.put(c) // used again after 9 s
+		idle.put(c, 0) // used again after 9 s
 		time.Sleep(time.Second + time.Millisecond)
 		synctest.Wait()
 		require.Equal(t, []bool{true, false, false}, []bool{ra.isClosed(), rb.isClosed(), rc.isClosed()})
@@ -66,7 +66,7 @@ func TestIdleHoldsToANewLimit(t *testing.T) {
 		var idle idleConns
 		idle.keep(time.Hour)
 		a, ra := idleConn()
-		idle.put(a)
+		idle.put(a, 0)
 		time.Sleep(time.Second)
 		idle.keep(3 * time.Second)
 		time.Sleep(time.Second)
@@ -77,7 +77,7 @@ func TestIdleHoldsToANewLimit(t *testing.T) {
 		require.True(t, ra.isClosed())
 
 		b, rb := idleConn()
-		idle.put(b)
+		idle.put(b, 0)
 		idle.keep(0) // for ever
 		time.Sleep(time.Hour)
 		synctest.Wait()
@@ -95,10 +95,10 @@ func TestIdleKeepsNothingWhenClosed(t *testing.T) {
 		idle.keep(time.Second)
 		a, ra := idleConn()
 		b, _ := idleConn()
-		idle.put(a)
+		idle.put(a, 0)
 		idle.close()
 		require.True(t, ra.isClosed())
-		require.False(t, idle.put(b))
+		require.False(t, idle.put(b, 0))
 		require.Nil(t, idle.take())
 		time.Sleep(time.Minute)
 	})

@@ -18,6 +18,7 @@ type pump struct {
 	large    *socket.Pool  // for a fast body that passes as it comes; see Source.Hurry
 	written  int64         // bytes of the body, without framing
 	began    bool          // something may have gone out
+	keeper   *Exchange     // keeps a copy of what is written; nil: nobody
 
 	readErr  error // which side failed: at most one of them is set
 	writeErr error
@@ -80,6 +81,9 @@ func (p *pump) write(b []byte) error {
 		return nil
 	}
 	p.began = true
+	if p.keeper != nil {
+		p.keeper.keep(b)
+	}
 	if err := p.dst.Write(b, p.limit); err != nil {
 		p.writeErr = err
 		return err

@@ -193,6 +193,7 @@ func (x *Exchange) receiveHead() (*socket.Buffer, int, error) {
 	}
 	b, n, err := x.Receive(x.server.pools.head, continueAfter)
 	if socket.IsTimeout(err) && !x.gone.Load() {
+		x.informed = true
 		if err := x.Client.Interim(nil); err != nil {
 			return nil, 0, clientError{err}
 		}
@@ -214,6 +215,7 @@ func (x *Exchange) interim() error {
 	if x.Response.Status == 100 && x.Expect && !x.upload.begun {
 		x.upload.start(x)
 	}
+	x.informed = true
 	if err := x.Client.Interim(&x.Response); err != nil {
 		return clientError{err}
 	}

@@ -1,11 +1,11 @@
 package exchange
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
-	"github.com/valyala/fasthttp"
-
+	"l7/cause"
 	"l7/config"
 	"l7/socket"
 )
@@ -16,6 +16,7 @@ type Server struct {
 	addr     config.Address
 	pools    *Pools
 	idle     idleConns
+	open     openConns
 	inFlight atomic.Int64
 }
 
@@ -62,26 +63,24 @@ func (s *Server) KeepIdle(d time.Duration) { s.idle.keep(d) }
 // Idle is the number of connections that wait for a request.
 func (s *Server) Idle() int { return s.idle.len() }
 
+// Connections is the number of open connections, those in use and those that wait for a request.
+func (s *Server) Connections() int { return s.open.len() }
+
+// Interrupt ends what is under way, tunnels included, as if the server had gone away.
+func (s *Server) Interrupt() { s.open.interrupt() }
+
 // Close closes the connections that are not in use, and those in use as soon as their exchange ends.
 func (s *Server) Close() { s.idle.close() }
 
 // PendingRequests is the number of requests in flight, until the last byte of their response has been passed on.
-// It is what fasthttp.LBClient asks for.
 func (s *Server) PendingRequests() int { return int(s.inFlight.Load()) }
-
-// DoDeadline does the exchange that the request carries, see Carried. It implements fasthttp.BalancingClient; the response
-// and the deadline have no part in it.
-func (s *Server) DoDeadline(req *fasthttp.Request, _ *fasthttp.Response, _ time.Time) error {
-	return s.Do(Carried(req))
-}
 
 // Do sends the request and reads the response's head. The error is a *cause.Error; after it nothing is left to finish.
 func (s *Server) Do(x *Exchange) error {
 	s.inFlight.Add(1)
 	x.server, x.busy = s, true
-	if !x.wrote {
-		x.whole = x.Body.Done()
-	}
+	x.whole = x.Body.Done() && !x.spilled
+	x.heard, x.Continues, x.cutShort, x.tunneled = false, false, false, false
 	err := s.attempt(x)
 	if err != nil {
 		x.busy = false
@@ -100,9 +99,8 @@ func (s *Server) attempt(x *Exchange) error {
 		}
 		kept = c != nil
 		if c == nil {
-			fresh, err := s.connect(x.Timeouts.Connect)
-			if err != nil {
-				failure := failedConnect(s.addr, err)
+			fresh, failure := s.connect(x)
+			if failure != nil {
 				failure.Unsent = !x.wrote // on a connection before
 				return failure
 			}
@@ -123,16 +121,35 @@ func (s *Server) attempt(x *Exchange) error {
 	}
 }
 
-func (s *Server) connect(limit time.Duration) (*serverConn, error) {
-	nc, err := dial(s.addr, limit)
-	if err != nil {
-		return nil, err
+// connect opens a connection, if there may be one more. It never waits for that: when the most are open it says so.
+func (s *Server) connect(x *Exchange) (*serverConn, *cause.Error) {
+	if !s.makeRoom(x.Caps.Connections) {
+		return nil, &cause.Error{Cause: cause.Full, Err: fmt.Errorf("%s: max_connections (%d) are open", s.addr, x.Caps.Connections)}
 	}
-	return &serverConn{Conn: socket.New(nc)}, nil
+	nc, err := dial(s.addr, x.Timeouts.Connect)
+	if err != nil {
+		s.open.cancel()
+		return nil, failedConnect(s.addr, err)
+	}
+	c := &serverConn{Conn: socket.New(nc), open: &s.open}
+	s.open.add(c)
+	return c, nil
 }
 
-func (s *Server) release(c *serverConn) {
-	if !s.idle.put(c) {
+// makeRoom reserves a connection. An idle one makes room for it: whoever wants a fresh one cannot use it.
+func (s *Server) makeRoom(most int) bool {
+	for !s.open.reserve(most) {
+		c := s.idle.take()
+		if c == nil {
+			return false
+		}
 		_ = c.Close() // nobody waits for it
+	}
+	return true
+}
+
+func (s *Server) release(x *Exchange) {
+	if !s.idle.put(x.conn, x.Caps.Idle) {
+		_ = x.conn.Close() // nobody waits for it
 	}
 }

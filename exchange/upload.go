@@ -41,10 +41,11 @@ func (u *upload) start(x *Exchange) {
 	u.answered.Store(false)
 	u.pump = pump{
 		src: x.Body, dst: x.conn.Conn, limit: x.Timeouts.Write, chunked: x.Chunked, trailers: x.Trailers,
-		pool: x.server.pools.body, large: x.server.pools.large,
+		pool: x.server.pools.body, large: x.server.pools.large, keeper: x,
 	}
 	var first []byte
 	if x.Expect {
+		x.spilled = true // what is in Out already would be kept twice
 		first = x.Out[x.Head:]
 	}
 	go u.run(x.conn, first)

@@ -2,12 +2,15 @@ package server
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/rs/zerolog"
 
 	"l7/auth"
+	"l7/balancer"
 	"l7/cause"
 	"l7/http1"
 	"l7/socket"
@@ -25,7 +28,7 @@ func (ss *session) fail(why cause.Cause, err error) bool {
 	}
 	ss.answered = true
 	keep := ss.mayStay(why)
-	ss.head = ss.appendAnswer(ss.head[:0], why, keep)
+	ss.head = ss.appendAnswer(ss.head[:0], why, retryAfter(err), keep)
 	if err := ss.conn.sock.Write(ss.head, ss.snapshot.timeouts.Write); err != nil {
 		return false
 	}
@@ -51,7 +54,7 @@ func (ss *session) mayStay(why cause.Cause) bool {
 	return ss.body.Done() && ss.req.Persistent() && !ss.conn.isEnding()
 }
 
-func (ss *session) appendAnswer(dst []byte, why cause.Cause, keep bool) []byte {
+func (ss *session) appendAnswer(dst []byte, why cause.Cause, retry int, keep bool) []byte {
 	status := why.Status()
 	code, text := strconv.Itoa(status), http.StatusText(status)
 	body := code + " " + text + ": " + why.String() + "\n"
@@ -65,8 +68,8 @@ func (ss *session) appendAnswer(dst []byte, why cause.Cause, keep bool) []byte {
 	switch status {
 	case http.StatusUnauthorized:
 		dst = append(dst, "WWW-Authenticate: "+auth.Challenge+"\r\n"...)
-	case http.StatusServiceUnavailable:
-		dst = append(dst, "Retry-After: 1\r\n"...)
+	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
+		dst = append(dst, "Retry-After: "+strconv.Itoa(retry)+"\r\n"...)
 	}
 	dst = ss.appendRequestID(dst)
 	dst = appendConnection(dst, ss.req.Minor, keep)
@@ -77,6 +80,15 @@ func (ss *session) appendAnswer(dst []byte, why cause.Cause, keep bool) []byte {
 		return dst
 	}
 	return append(dst, body...)
+}
+
+// retryAfter is after how many seconds another try may succeed; 1 where nobody knows.
+func retryAfter(err error) int {
+	var typed *cause.Error
+	if !errors.As(err, &typed) {
+		return 1
+	}
+	return max(int(math.Ceil(typed.RetryAfter.Seconds())), 1)
 }
 
 // isHead is true for a request whose response has no body. The method of one that could not be read is not known.
@@ -126,7 +138,22 @@ func (ss *session) logAnswer(why cause.Cause, err error) {
 	if why.Side() == cause.Self {
 		event = s.log.Error()
 	}
-	ss.describe(event).Str("cause", why.String()).Int("status", why.Status()).AnErr("error", err).Msg("request not passed on")
+	ss.describe(event).Str("cause", why.String()).Int("status", why.Status()).AnErr("error", err).
+		Array("attempts", attempts(ss.request.Attempts())).Msg("request not passed on")
+}
+
+// attempts are logged one by one: whom was asked, what came of it, and how long it took.
+type attempts []balancer.Attempt
+
+// MarshalZerologArray implements zerolog.LogArrayMarshaler.
+func (list attempts) MarshalZerologArray(a *zerolog.Array) {
+	for _, try := range list {
+		outcome := try.Cause.String()
+		if try.Status != 0 {
+			outcome = strconv.Itoa(try.Status)
+		}
+		a.Str(try.Address.String() + " " + outcome + " " + try.Took.Round(time.Microsecond).String())
+	}
 }
 
 // logCut logs a response that the client got a part of.

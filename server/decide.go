@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 
+	"l7/auth"
 	"l7/cause"
 	"l7/route"
 )
@@ -16,28 +17,46 @@ type verdict struct {
 	err     error // more about the cause, for the log
 }
 
-// decide routes a request and checks who it is from. host is in normal form, path is raw, authorization is the
-// field's value. It changes nothing but the memory of verified passwords.
+// routed is where a request leads.
+type routed struct {
+	backend *backend // nil: nowhere
+	err     error    // then why
+}
+
+// route finds the backend of a request. host is in normal form, path is raw.
+func (s *Snapshot) route(host, path []byte) routed {
+	index, err := s.table.Lookup(host, path)
+	if err != nil {
+		return routed{err: err}
+	}
+	return routed{backend: &s.backends[index]}
+}
+
+// known says who a request is from. authorization is the field's value. It is false for a stranger where only users may pass.
 //
 // A stranger is asked for credentials for an unknown host too, so that only users learn which hosts exist.
-func (s *Snapshot) decide(host, path, authorization []byte) verdict {
-	index, err := s.table.Lookup(host, path)
-	users := s.users
-	if err == nil {
-		users = s.backends[index].users
+func (s *Snapshot) known(to routed, authorization []byte) (login string, ok bool) {
+	users := s.usersOf(to)
+	if users == nil {
+		return "", true
 	}
-	var login string
-	if users != nil {
-		var known bool
-		if login, known = users.Check(authorization); !known {
-			return verdict{cause: cause.Unauthorized}
-		}
+	return users.Check(authorization)
+}
+
+func (s *Snapshot) usersOf(to routed) *auth.Users {
+	if to.backend == nil {
+		return s.users
 	}
+	return to.backend.users
+}
+
+// verdict is what becomes of a request of somebody who may pass.
+func (to routed) verdict(login string) verdict {
 	switch {
-	case errors.Is(err, route.ErrAmbiguousPath):
+	case errors.Is(to.err, route.ErrAmbiguousPath):
 		return verdict{login: login, cause: cause.AmbiguousPath}
-	case err != nil:
+	case to.err != nil:
 		return verdict{login: login, cause: cause.NoRoute}
 	}
-	return verdict{backend: &s.backends[index], login: login}
+	return verdict{backend: to.backend, login: login}
 }

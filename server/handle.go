@@ -26,29 +26,50 @@ func (ss *session) handle() bool {
 	if err := ss.prepare(v.backend); err != nil {
 		return ss.fail(exchange.BodyCause(err), err)
 	}
-	if err := v.backend.Do(ss.exchange); err != nil {
+	ss.request.Key = v.backend.key(ss)
+	ss.request.Stuck = ss.stuck(v.backend)
+	if err := v.backend.Do(ss.request); err != nil {
 		return ss.fail(causeOf(err), err)
 	}
+	ss.stickTo(v.backend)
 	if ss.exchange.Response.Status == 101 {
 		return ss.tunnel()
 	}
 	return ss.respond()
 }
 
-// decide asks the snapshot about the request.
+// decide is what is decided before anything is sent: may the request be read, where does it lead, is it within the rate limit, and who
+// is it from. Explain goes the same way, without what leaves a trace.
 func (ss *session) decide() verdict {
+	host, v := ss.readable()
+	if v.cause != cause.None {
+		return v
+	}
+	to := ss.snapshot.route(host, ss.req.Path())
+	if wait, ok := to.backend.take(ss); !ok {
+		return verdict{cause: cause.RateLimited, err: &cause.Error{Cause: cause.RateLimited, Unsent: true, RetryAfter: wait}}
+	}
+	login, known := ss.snapshot.known(to, ss.req.Value(http1.Authorization))
+	if !known {
+		return verdict{cause: cause.Unauthorized}
+	}
+	return to.verdict(login)
+}
+
+// readable returns the host in normal form, or a verdict on a request that cannot be decided about.
+func (ss *session) readable() (host []byte, v verdict) {
 	r := &ss.req
 	switch {
 	case string(r.Method()) == "CONNECT":
-		return verdict{cause: cause.MethodNotSupported}
+		return nil, verdict{cause: cause.MethodNotSupported}
 	case r.Has(http1.Authorization) && countFields(r, http1.Authorization) > 1:
-		return verdict{cause: cause.BadRequest, err: errTwoAuthorizations}
+		return nil, verdict{cause: cause.BadRequest, err: errTwoAuthorizations}
 	}
 	host, err := route.NormalizeHost(ss.host[:0], r.Host())
 	if err != nil {
-		return verdict{cause: cause.BadHost, err: err}
+		return nil, verdict{cause: cause.BadHost, err: err}
 	}
-	return ss.snapshot.decide(host, r.Path(), r.Value(http1.Authorization))
+	return host, verdict{}
 }
 
 func countFields(r *http1.Request, k http1.Kind) (n int) {
@@ -63,7 +84,7 @@ func countFields(r *http1.Request, k http1.Kind) (n int) {
 // prepare makes of the client's request the one that is sent to a server, once for all attempts.
 func (ss *session) prepare(b *backend) error {
 	x := ss.exchange
-	x.Reset()
+	ss.request.Reset()
 	x.Client, x.Method, x.Body = ss, ss.req.Method(), &ss.body
 	x.Timeouts, x.Limits = ss.snapshot.exchange, ss.snapshot.responseLimits
 	x.Repeatable = ss.req.Idempotent()

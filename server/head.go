@@ -103,7 +103,7 @@ func (ss *session) appendResponseHead(dst []byte, framing http1.Framing, keep bo
 		drop |= http1.XRequestID.Bit() // ours tells the client more: it is in the log
 	}
 	dst = http1.AppendFields(dst, r.Bytes(), r.Fields, drop)
-	dst = ss.appendRequestID(dst)
+	dst = append(ss.appendRequestID(dst), ss.cookie...)
 	if ss.req.Minor == 1 && (framing == http1.BodyChunked || framing == http1.BodyClose) {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 		if ss.req.TETrailers {
@@ -129,6 +129,6 @@ func (ss *session) appendSwitch(dst []byte) []byte {
 	r := &ss.exchange.Response
 	dst = appendStatus(dst, r)
 	dst = http1.AppendFields(dst, r.Bytes(), r.Fields, http1.HopByHop|http1.ContentLength.Bit())
-	dst = ss.appendRequestID(dst)
+	dst = append(ss.appendRequestID(dst), ss.cookie...)
 	return append(appendLine(dst, "Connection: Upgrade\r\nUpgrade: ", r.Upgrade()), "\r\n"...)
 }

@@ -463,8 +463,8 @@ func TestReverseProxyShortResponsesToUploads(t *testing.T) {
 		})
 	}
 	clients.Wait()
-	server := p.Snapshot().backends[0].Servers()[0]
-	require.Eventually(t, func() bool { return server.PendingRequests() == 0 }, patience, time.Millisecond)
+	server := p.Snapshot().backends[0].Members()[0]
+	require.Eventually(t, func() bool { return server.PendingInFlight() == 0 }, patience, time.Millisecond)
 	assert.NotContains(t, p.log.String(), "panic")
 }
 

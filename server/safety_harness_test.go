@@ -203,8 +203,8 @@ func (p *proxy) settle() {
 
 func (p *proxy) pending() (n int) {
 	for _, b := range p.Snapshot().backends {
-		for _, s := range b.Servers() {
-			n += s.PendingRequests()
+		for _, m := range b.Members() {
+			n += m.PendingInFlight()
 		}
 	}
 	return n
@@ -214,7 +214,8 @@ func (p *proxy) pending() (n int) {
 func (p *proxy) kept() (n int) {
 	known := map[*exchange.Server]bool{}
 	for _, b := range p.Snapshot().backends {
-		for _, s := range b.Servers() {
+		for _, m := range b.Members() {
+			s := m.Server.Server
 			if !known[s] {
 				n += s.Idle()
 			}

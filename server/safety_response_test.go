@@ -95,7 +95,7 @@ func TestBadResponseBeforeAnythingWasSent(t *testing.T) {
 		c.send(good) // what failed was the server
 		require.Equal(t, "next", c.readReply("GET").body)
 		if p.kept() == 1 {
-			p.Snapshot().backends[0].Servers()[0].Close()
+			p.Snapshot().backends[0].Members()[0].Close()
 		}
 		until(t, func() bool { return isClosed(o.over) }, "the connection to the server stays open: %.200q", response)
 		require.False(t, o.reused.Load())

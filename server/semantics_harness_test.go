@@ -70,7 +70,9 @@ func eventually(t *testing.T, what string, f func() bool) {
 // servers are all servers of the snapshot in force.
 func (p *proxy) servers() (all []*exchange.Server) {
 	for _, b := range p.Snapshot().backends {
-		all = append(all, b.Servers()...)
+		for _, m := range b.Members() {
+			all = append(all, m.Server.Server)
+		}
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"l7/balancer"
 	"l7/cause"
 	"l7/exchange"
 	"l7/http1"
@@ -22,7 +23,8 @@ type session struct {
 	server   *Server
 	conn     *conn
 	snapshot *Snapshot
-	exchange *exchange.Exchange
+	request  *balancer.Request
+	exchange *exchange.Exchange // the request's
 
 	in     *socket.Buffer // holds unread
 	unread []byte         // received and not understood yet
@@ -32,6 +34,7 @@ type session struct {
 	head   []byte // the head for the client
 	host   [maxHost]byte
 	id     []byte // the request id, where one is wanted
+	cookie string // the line that makes the client stick to its server, where it has to be told
 
 	answered  bool // something of the response has been written
 	continued bool // 100 (Continue) has been sent
@@ -39,7 +42,15 @@ type session struct {
 }
 
 func newSession(s *Server) *session {
-	return &session{server: s, exchange: exchange.New()}
+	ss := &session{server: s}
+	ss.renew()
+	return ss
+}
+
+// renew makes the request and its exchange anew.
+func (ss *session) renew() {
+	ss.exchange = exchange.New()
+	ss.request = balancer.NewRequest(ss.exchange)
 }
 
 // serveConn is what fasthttp calls for each connection that it takes on; see preface. A session is fetched when there is something
@@ -63,7 +74,7 @@ func (s *Server) serveConn(ctx *fasthttp.RequestCtx) {
 func (ss *session) free() {
 	ss.release()
 	ss.conn, ss.snapshot = nil, nil
-	ss.exchange.Reset()
+	ss.request.Reset()
 }
 
 // release gives back what held the last request.
@@ -110,7 +121,7 @@ func (ss *session) keepUnread() {
 // one answers one request. It is false when the connection is of no further use.
 func (ss *session) one() (keep bool) {
 	defer ss.recovered(&keep)
-	ss.answered, ss.continued, ss.login, ss.id = false, false, "", ss.id[:0]
+	ss.answered, ss.continued, ss.login, ss.id, ss.cookie = false, false, "", ss.id[:0], ""
 	ss.req.Reset()
 	n, err := ss.readHead()
 	ss.startBody(n, err == nil)
@@ -128,7 +139,7 @@ func (ss *session) recovered(keep *bool) {
 	}
 	*keep = false
 	broken := ss.exchange
-	ss.exchange = exchange.New() // the old one is in an unknown state
+	ss.renew() // the old one is in an unknown state
 	defer broken.Abort()
 	if ss.answered {
 		_ = ss.conn.sock.Reset() // what the client has got must not look like the whole

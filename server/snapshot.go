@@ -13,6 +13,7 @@ import (
 	"l7/config"
 	"l7/exchange"
 	"l7/http1"
+	"l7/ratelimit"
 	"l7/route"
 )
 
@@ -24,6 +25,7 @@ type Snapshot struct {
 
 	table    *route.Table
 	backends []backend
+	limiters *Limiters
 	users    *auth.Users // nil: no authentication
 
 	timeouts       config.Timeouts
@@ -43,6 +45,13 @@ type backend struct {
 	*balancer.Backend
 	users    *auth.Users // nil: no authentication
 	upgrades []string    // protocols that a client may switch to, in lower case
+
+	policy      string
+	limiter     *ratelimit.Limiter    // nil: none
+	sharedLimit bool                  // by all clients
+	key         func(*session) uint64 // what consistent_hash goes by
+	cookie      string                // the name of the sticky cookie; empty: none
+	cookieLines map[string]string     // the line that sets it, by its value
 }
 
 // Parts are what outlives every snapshot.
@@ -50,6 +59,8 @@ type Parts struct {
 	Registry *balancer.Registry
 	Verifier *auth.Verifier
 	Pools    *exchange.Pools
+	Limiters *Limiters
+	Secret   []byte // signs the sticky cookies of backends without a secret
 }
 
 // NewSnapshot builds a snapshot. On findings nothing is kept of it; otherwise Close gives back what it holds.
@@ -101,6 +112,7 @@ func (s *Snapshot) Activate() {
 	for _, b := range s.backends {
 		b.Backend.Activate()
 	}
+	s.limiters.keep(s.backends)
 }
 
 // Close gives the servers back. Requests in flight finish.
@@ -210,16 +222,34 @@ func (b *builder) compile(rules []route.Rule) {
 }
 
 func (b *builder) backends(names []string) {
-	idle := b.cfg.Timeouts.ServerIdle
+	b.snapshot.limiters = b.parts.Limiters
 	b.snapshot.backends = make([]backend, len(names))
 	for i, name := range names {
-		cfg := b.cfg.Backends[name]
-		users := b.snapshot.users
-		if cfg.Users != nil {
-			users = b.users[name]
-		}
-		b.snapshot.backends[i] = backend{balancer.New(name, cfg.Servers, b.parts.Registry, idle), users, lowered(cfg.Upgrade)}
+		b.snapshot.backends[i] = b.backend(name)
 	}
+}
+
+func (b *builder) backend(name string) backend {
+	cfg := b.cfg.Backends[name]
+	users := b.snapshot.users
+	if cfg.Users != nil {
+		users = b.users[name]
+	}
+	options := balancer.Options{
+		Idle: b.cfg.Timeouts.ServerIdle, Grace: b.cfg.Drain.Timeout, Request: b.cfg.Timeouts.Request, StickySecret: b.parts.Secret,
+	}
+	result := backend{
+		Backend: balancer.New(name, cfg, b.parts.Registry, options), users: users, upgrades: lowered(cfg.Upgrade), policy: cfg.Policy,
+		limiter: b.parts.Limiters.get(name, cfg.RateLimit), sharedLimit: cfg.RateLimit.Key == "backend",
+		key: newKey(cfg.Policy, cfg.Hash.On), cookie: cfg.Sticky.Cookie,
+	}
+	if result.cookie != "" {
+		result.cookieLines = map[string]string{}
+		for _, m := range result.Members() {
+			result.cookieLines[m.Stick()] = "Set-Cookie: " + result.cookie + "=" + m.Stick() + "; Path=/; HttpOnly; SameSite=Lax\r\n"
+		}
+	}
+	return result
 }
 
 func lowered(words []string) []string {

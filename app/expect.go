@@ -1,0 +1,39 @@
+package app
+
+import (
+	"fmt"
+	"strconv"
+
+	"l7/config"
+	"l7/server"
+)
+
+// unexpected are the requests of the config's expect that do not become what they have to.
+func unexpected(cfg *config.Config, snapshot *server.Snapshot) (findings []config.Finding) {
+	for i, e := range cfg.Expect {
+		if text := compare(e, snapshot); text != "" {
+			findings = append(findings, config.Finding{Path: []string{"expect", strconv.Itoa(i)}, Text: text})
+		}
+	}
+	return findings
+}
+
+// compare says how a request's fate differs from what is expected; empty: it does not.
+func compare(e config.Expect, snapshot *server.Snapshot) string {
+	method, target, err := e.Target()
+	if err != nil {
+		return "" // it has been reported
+	}
+	d, err := snapshot.Explain(server.Question{Method: method, Host: target.Host, Target: target.RequestURI()})
+	switch {
+	case err != nil:
+		return err.Error()
+	case e.Backend != "" && d.Backend == "":
+		return fmt.Sprintf("%s leads to no backend; want %q", e.Request, e.Backend)
+	case e.Backend != "" && d.Backend != e.Backend:
+		return fmt.Sprintf("%s leads to backend %q; want %q", e.Request, d.Backend, e.Backend)
+	case e.Status != 0 && d.Status != e.Status:
+		return fmt.Sprintf("%s ends with status %d (%s); want %d", e.Request, d.Status, d.Cause, e.Status)
+	}
+	return ""
+}

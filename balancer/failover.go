@@ -1,0 +1,206 @@
+package balancer
+
+import (
+	"time"
+
+	"l7/cause"
+	"l7/health"
+)
+
+// Do has one of the servers answer the request: the one retry loop of l7. The error is a *cause.Error; after nil the exchange is the
+// caller's to finish.
+func (b *Backend) Do(r *Request) error {
+	b.shared.budget.requests.Add(1)
+	r.Keep = int(b.retry.Buffer)
+	started := now()
+	for {
+		m, failure := b.choose(r, started)
+		if failure != nil {
+			return failure
+		}
+		r.tried = append(r.tried, m)
+		switch failure = m.attempt(r); {
+		case failure == nil && !b.isRefused(r):
+			return nil
+		case failure == nil:
+			r.Discard()
+		case failure.Cause == cause.Full && failure.Unsent:
+			r.full++ // nothing was tried, so that it is no retry
+		case !b.again(r, failure):
+			return failure
+		}
+	}
+}
+
+// isRefused is true for a response that another server should give instead: its status calls for it, and there is one. A bad answer is
+// better than none.
+func (b *Backend) isRefused(r *Request) bool {
+	for _, on := range b.retry.On {
+		if on.Contains(r.Response.Status) {
+			return r.Repeatable && b.pick(r, now()) != nil && b.mayRetry(r)
+		}
+	}
+	return false
+}
+
+// choose finds the server for the next attempt, and how long it may take. Without one it says why: with the failure of the last attempt
+// where there was one.
+func (b *Backend) choose(r *Request, started time.Duration) (*Member, *cause.Error) {
+	at := now()
+	if b.options.Request > 0 {
+		left := b.options.Request - (at - started)
+		if left <= 0 {
+			return nil, b.lastFailure(r, &cause.Error{Cause: cause.ServerTimeout, Unsent: !r.Wrote()})
+		}
+		r.Timeouts.Connect, r.Timeouts.ResponseHeader = least(r.Timeouts.Connect, left), least(r.Timeouts.ResponseHeader, left)
+	}
+	if b.shared.queue.isEmpty() {
+		if m := b.pick(r, at); m != nil {
+			return m, nil
+		}
+	}
+	return b.wait(r)
+}
+
+// least is the smaller of two bounds, of which zero is none.
+func least(a, b time.Duration) time.Duration {
+	if a == 0 || b < a {
+		return b
+	}
+	return a
+}
+
+// pick picks a server: the one that the client sticks to, one of the main ones, a backup, and at last one that is out.
+func (b *Backend) pick(r *Request, at time.Duration) *Member {
+	if m := b.sticky[string(r.Stuck)]; m != nil && r.may(m, at) {
+		return m
+	}
+	if m := b.main.policy.pick(r, at); m != nil {
+		return m
+	}
+	if m := b.backup.policy.pick(r, at); m != nil {
+		return m
+	}
+	return b.lastResort(r, at)
+}
+
+// lastResort is a server that is out although its time is not over, when there is no other: one request finds out whether it is back,
+// or with all_down: serve, every one does.
+func (b *Backend) lastResort(r *Request, at time.Duration) *Member {
+	for _, m := range b.members {
+		switch m.State(at) {
+		case Available:
+			if !r.hasTried(m) {
+				continue
+			}
+			return nil // there is one; it has been tried
+		case Unhealthy, Unchecked, Ejected:
+			if r.hasTried(m) {
+				continue
+			}
+			if b.serveDown || m.mayReturn(at) {
+				return m
+			}
+		}
+	}
+	return nil
+}
+
+// mayReturn is true for a server that only failed requests keep out, for longer than the shortest ejection.
+func (m *Member) mayReturn(at time.Duration) bool {
+	patience := m.backend.eject.Time
+	return m.verdict.Load() != unwell && m.verdict.Load() != awaited &&
+		m.eject.Early(at, patience) && m.connect.Early(at, patience)
+}
+
+// again is true when a request that failed may be tried at another server: it has been sent nowhere, or it may be sent twice.
+func (b *Backend) again(r *Request, failure *cause.Error) bool {
+	return isServers(failure.Cause) && (failure.Unsent || r.Repeatable) && b.mayRetry(r)
+}
+
+// mayRetry is true when the request is still whole, the client knows of nothing yet, and a retry is left.
+func (b *Backend) mayRetry(r *Request) bool {
+	return len(r.attempts) <= b.retry.Retries && r.Replayable() && b.shared.budget.take(now(), float64(b.retry.Budget)/100)
+}
+
+// isServers is true for the failures of a server; nobody else's get better elsewhere.
+func isServers(c cause.Cause) bool {
+	switch c {
+	case cause.ConnectRefused, cause.ConnectTimeout, cause.ConnectFailed, cause.NameUnresolved,
+		cause.ServerClosed, cause.ServerTimeout, cause.BadResponse:
+		return true
+	}
+	return false
+}
+
+// refusal is why no server can be asked, with the time after which it is worth another try.
+func (b *Backend) refusal(at time.Duration) *cause.Error {
+	if len(b.members) == 0 {
+		return &cause.Error{Cause: cause.NoServer, Unsent: true}
+	}
+	soonest := time.Duration(0)
+	for _, m := range b.members {
+		if s := m.State(at); s == Full || s == Available { // a place has become free since
+			return &cause.Error{Cause: cause.Full, Unsent: true, RetryAfter: b.shared.queue.estimate(at)}
+		}
+		if until := max(m.eject.Until(), m.connect.Until()); until > at && (soonest == 0 || until-at < soonest) {
+			soonest = until - at
+		}
+	}
+	if b.check.Path != "" && (soonest == 0 || b.check.Interval < soonest) {
+		soonest = b.check.Interval
+	}
+	return &cause.Error{Cause: cause.Unavailable, Unsent: true, RetryAfter: min(soonest, b.eject.Time)}
+}
+
+// lastFailure is the failure of the last attempt, where there was one that says more than ours.
+func (b *Backend) lastFailure(r *Request, ours *cause.Error) *cause.Error {
+	for i := len(r.attempts) - 1; i >= 0; i-- {
+		if c := r.attempts[i].Cause; isServers(c) {
+			return &cause.Error{Cause: c, Unsent: !r.Wrote(), Err: ours.Err}
+		}
+	}
+	return ours
+}
+
+// Candidate is a server as a request would find it.
+type Candidate struct {
+	Member   *Member
+	State    State
+	Weight   int
+	InFlight int
+	Backup   bool
+	Reason   string // why it is where it is, or why it is passed over
+}
+
+// Candidates are the servers in the order in which they would be tried now, the available ones first. It picks with the same code as Do and
+// changes nothing.
+func (b *Backend) Candidates(r *Request) []Candidate {
+	at := now()
+	var list []Candidate
+	add := func(m *Member, reason string) {
+		list = append(list, Candidate{m, m.State(at), m.config.Weight, int(m.inFlight.Load()), m.config.Backup, reason})
+		r.tried = append(r.tried, m)
+	}
+	for m := b.pick(r, at); m != nil; m = b.pick(r, at) {
+		switch {
+		case m.stick != "" && m.stick == string(r.Stuck):
+			add(m, "the client sticks to it")
+		case m.config.Backup:
+			add(m, "no main server is left")
+		case m.available(at):
+			add(m, "picked by policy")
+		default:
+			add(m, "nobody else is available")
+		}
+	}
+	for _, m := range b.members {
+		if !r.hasTried(m) {
+			add(m, "passed over: "+string(m.State(at)))
+		}
+	}
+	r.tried = r.tried[:0]
+	return list
+}
+
+var _ health.Reporter = (*Standing)(nil)

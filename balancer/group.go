@@ -1,0 +1,57 @@
+package balancer
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// group are the members of a backend that a policy picks from: the main ones, or the backups.
+type group struct {
+	members  []*Member
+	policy   policy
+	weights  int           // of all members
+	inFlight atomic.Int64  // at all members
+	line     atomic.Uint64 // the head of the line, see Backend.charge
+}
+
+// policy picks a server for a request: an available one that it has not tried, nil when there is none. It changes nothing but
+// what belongs to the pick itself: whether the server is asked is not known yet.
+type policy interface {
+	pick(r *Request, at time.Duration) *Member
+}
+
+// policies are the constructors by the name in the config.
+func newPolicy(name string, g *group) policy {
+	switch name {
+	case "round_robin":
+		return roundRobin{g}
+	case "random_two":
+		return newRandomTwo(g)
+	case "least_time":
+		return leastTime{g}
+	case "consistent_hash":
+		return newConsistentHash(g)
+	case "first":
+		return first{g}
+	}
+	return newLeastLoaded(g)
+}
+
+// may is true when a request can be given to the member.
+func (r *Request) may(m *Member, at time.Duration) bool { return m.available(at) && !r.hasTried(m) }
+
+// least is the member with the smallest cost that the request may be given to; among equals the one that is first in line.
+func (g *group) least(r *Request, at time.Duration, cost func(*Member, time.Duration) float64) *Member {
+	var best *Member
+	var bestCost float64
+	for _, m := range g.members {
+		if !r.may(m, at) {
+			continue
+		}
+		c := cost(m, at)
+		if best == nil || c < bestCost || c == bestCost && m.ahead() < best.ahead() {
+			best, bestCost = m, c
+		}
+	}
+	return best
+}

@@ -1,0 +1,268 @@
+package balancer
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"l7/cause"
+	"l7/config"
+	"l7/exchange"
+	"l7/health"
+)
+
+// Member is a server in a backend as one config has it. It is immutable but for its place in line; what is known of the
+// server is in its Standing.
+type Member struct {
+	*Standing
+	backend *Backend
+	config  config.Server
+	group   *group
+	line    atomic.Uint64 // its place in line, see Backend.charge
+	stick   string        // the value of the sticky cookie that leads to it
+	id      uint64        // the same wherever the address is in a backend of this name
+}
+
+// State is why a server would get a request or would not.
+type State string
+
+// The states. All but the first keep new work away.
+const (
+	Available  State = "available"
+	Weightless State = "weight 0"
+	Draining   State = "draining"
+	Unchecked  State = "not checked yet"
+	Unhealthy  State = "unhealthy"
+	Ejected    State = "ejected"
+	Full       State = "full"
+)
+
+// State is the server's state at a time.
+func (m *Member) State(at time.Duration) State {
+	switch verdict := m.verdict.Load(); {
+	case m.config.Weight == 0:
+		return Weightless
+	case m.drained.Load():
+		return Draining
+	case verdict == awaited:
+		return Unchecked
+	case verdict == unwell:
+		return Unhealthy
+	case isOut(&m.eject, at), isOut(&m.connect, at):
+		return Ejected
+	case m.config.MaxInFlight > 0 && m.inFlight.Load() >= int64(m.config.MaxInFlight):
+		return Full
+	}
+	return Available
+}
+
+func (m *Member) available(at time.Duration) bool { return m.State(at) == Available }
+
+func isOut(e *health.Ejection, at time.Duration) bool {
+	s := e.State(at)
+	return s == health.Out || s == health.Probing
+}
+
+// weight is the server's share at a time: less of it while it starts slowly.
+func (m *Member) weight(at time.Duration) float64 {
+	weight := float64(m.config.Weight)
+	since := m.since.Load()
+	if m.backend.slowStart == 0 || since == 0 {
+		return weight
+	}
+	return weight * min(max(float64(at-time.Duration(since))/float64(m.backend.slowStart), 0.01), 1)
+}
+
+// load is the requests in flight for each unit of weight.
+func (m *Member) load(at time.Duration) float64 {
+	return float64(m.PendingInFlight()) / m.weight(at)
+}
+
+// PendingInFlight is the number of requests that the server has from all backends.
+func (m *Member) PendingInFlight() int { return m.Server.PendingRequests() }
+
+// The score's high bits are the load, its low bits the place in line. fasthttp.LBClient takes the least one and adds to it, so
+// that all stay well under the largest int.
+const (
+	lineBits    = 30
+	loadScale   = 256
+	unavailable = math.MaxInt >> 3
+)
+
+// PendingRequests implements fasthttp.BalancingClient: it is not a number of requests, but what puts the servers in the right order.
+func (m *Member) PendingRequests() int {
+	at := now()
+	if !m.available(at) {
+		return unavailable
+	}
+	load := min(int(m.load(at)*loadScale), 1<<(60-lineBits)-1)
+	return load<<lineBits | int(min(m.ahead(), 1<<lineBits-1))
+}
+
+// DoDeadline implements fasthttp.BalancingClient. It takes note of the pick; the attempt is made by Backend.Do.
+func (m *Member) DoDeadline(req *fasthttp.Request, _ *fasthttp.Response, _ time.Time) error {
+	req.BodyStream().(carried).picked = m
+	return nil
+}
+
+// errTaken is the failure of an attempt at a server that somebody else has taken the last place of, or is trying out.
+var errTaken = &cause.Error{Cause: cause.Full, Unsent: true, Err: errors.New("another request was faster")}
+
+// attempt has the server answer, and learns from how it does.
+func (m *Member) attempt(r *Request) *cause.Error {
+	at := now()
+	c, ok := m.enter(at)
+	if !ok {
+		return errTaken
+	}
+	m.backend.charge(m, at)
+	r.Caps = exchange.Caps{Connections: m.config.MaxConnections, Idle: m.config.MaxIdle}
+	r.Account = m
+	err := m.Server.Do(r.Exchange)
+	took := now() - at
+	attempt := Attempt{Address: m.Address(), Took: took}
+	if err == nil {
+		attempt.Status = r.Response.Status
+		r.attempts = append(r.attempts, attempt)
+		m.latency.observe(at+took, took)
+		m.answered(r.Response.Status, c)
+		return nil
+	}
+	m.leave()
+	failure := asFailure(err)
+	m.failed(failure, c)
+	if failure.Cause != cause.Full {
+		attempt.Cause = failure.Cause
+		r.attempts = append(r.attempts, attempt)
+	}
+	return failure
+}
+
+func asFailure(err error) *cause.Error {
+	var typed *cause.Error
+	if errors.As(err, &typed) {
+		return typed
+	}
+	return &cause.Error{Cause: cause.Internal, Err: err}
+}
+
+// claims are what an attempt finds out for all who wait for it: whether a server that was out is back.
+type claims struct{ connect, eject bool }
+
+// enter takes a place at the server, and claims to try it out if it was out. It is false when there is no place.
+func (m *Member) enter(at time.Duration) (c claims, ok bool) {
+	n := m.inFlight.Add(1)
+	m.group.inFlight.Add(1)
+	if m.config.MaxInFlight > 0 && n > int64(m.config.MaxInFlight) {
+		m.leave()
+		return c, false
+	}
+	if m.eject.State(at) == health.In && m.connect.State(at) == health.In {
+		return c, true
+	}
+	early := m.backend.desperate(at)
+	if c.eject, ok = m.claim(&m.eject, at, early); ok {
+		c.connect, ok = m.claim(&m.connect, at, early)
+	}
+	if ok || early && m.backend.serveDown {
+		return c, true
+	}
+	m.unclaim(c)
+	m.leave()
+	return claims{}, false
+}
+
+// claim is true when the server is in by this measure, or the caller is the one to try it out.
+func (m *Member) claim(e *health.Ejection, at time.Duration, early bool) (claimed, ok bool) {
+	if e.State(at) == health.In {
+		return false, true
+	}
+	claimed = e.Claim(at) || early && e.ClaimEarly(at, m.backend.eject.Time)
+	return claimed, claimed
+}
+
+func (m *Member) unclaim(c claims) {
+	if c.eject {
+		m.eject.Unclaim()
+	}
+	if c.connect {
+		m.connect.Unclaim()
+	}
+}
+
+// leave gives the place back.
+func (m *Member) leave() {
+	m.inFlight.Add(-1)
+	m.group.inFlight.Add(-1)
+	m.backend.shared.queue.signal()
+}
+
+// Ended implements exchange.Account.
+func (m *Member) Ended() { m.leave() }
+
+// answered is told of a response. What is not claimed is reported only while the server is in: the rest is old news.
+func (m *Member) answered(status int, c claims) {
+	m.attempts.Add(1)
+	back := m.connected(c)
+	for _, bad := range m.backend.eject.Statuses {
+		if bad.Contains(status) {
+			m.count("status "+strconv.Itoa(status), c)
+			return
+		}
+	}
+	if at := now(); c.eject || m.eject.State(at) == health.In {
+		back = m.eject.Succeeded(at) || back
+	}
+	if back {
+		m.began()
+		m.changed("readmitted", "it answered with status "+strconv.Itoa(status))
+	}
+}
+
+// connected is told that the server could be connected to. It is true when it could not before.
+func (m *Member) connected(c claims) (back bool) {
+	at := now()
+	return (c.connect || m.connect.State(at) == health.In) && m.connect.Succeeded(at)
+}
+
+// failed is told of an attempt without a response. What the client or we did says nothing of the server.
+func (m *Member) failed(failure *cause.Error, c claims) {
+	switch failure.Cause {
+	case cause.ConnectRefused, cause.ConnectTimeout, cause.ConnectFailed, cause.NameUnresolved:
+		m.unclaim(claims{eject: c.eject})
+		m.attempts.Add(1)
+		m.failures.Add(1)
+		if !c.connect && m.connect.State(now()) != health.In {
+			return
+		}
+		if out := m.connect.Failed(now(), m.backend.thresholds(), nil); out > 0 && !c.connect { // a failed probe changes nothing
+			m.changed("ejected", fmt.Sprintf("for %s: %v", out, failure))
+		}
+	case cause.ServerClosed, cause.ServerTimeout, cause.BadResponse:
+		m.attempts.Add(1)
+		m.connected(c)
+		m.count(failure.Error(), c)
+	default:
+		m.unclaim(c)
+	}
+}
+
+// count counts a failure that is not one of the connect, and ejects the server when it is one too many in a row and enough others
+// are left.
+func (m *Member) count(reason string, c claims) {
+	m.failures.Add(1)
+	if !c.eject && m.eject.State(now()) != health.In {
+		return
+	}
+	m.backend.shared.ejecting.Lock()
+	out := m.eject.Failed(now(), m.backend.thresholds(), m.backend.mayEject)
+	m.backend.shared.ejecting.Unlock()
+	if out > 0 && !c.eject { // a failed probe changes nothing
+		m.changed("ejected", fmt.Sprintf("for %s: %s", out, reason))
+	}
+}

@@ -1,0 +1,59 @@
+package balancer
+
+import (
+	"math/rand/v2"
+	"sort"
+	"time"
+)
+
+// randomTwo picks two servers at random, by weight, and takes the one with less load for its weight. It costs the same
+// however many servers there are.
+type randomTwo struct {
+	group *group
+	upTo  []int // the sum of the weights up to each member
+}
+
+// draws is how often a server that cannot be taken is drawn again before all are looked at.
+const draws = 8
+
+func newRandomTwo(g *group) policy {
+	p := randomTwo{group: g, upTo: make([]int, len(g.members))}
+	sum := 0
+	for i, m := range g.members {
+		sum += m.config.Weight
+		p.upTo[i] = sum
+	}
+	return p
+}
+
+func (p randomTwo) pick(r *Request, at time.Duration) *Member {
+	one := p.draw(r, at, nil)
+	if one == nil {
+		return p.group.least(r, at, (*Member).load)
+	}
+	two := p.draw(r, at, one)
+	if two == nil {
+		return one
+	}
+	a, b := one.load(at), two.load(at)
+	if b < a || a == b && two.ahead() < one.ahead() {
+		return two
+	}
+	return one
+}
+
+// draw draws a server that the request may be given to, and that is not the one given; nil when none was drawn.
+func (p randomTwo) draw(r *Request, at time.Duration, not *Member) *Member {
+	sum := p.upTo[len(p.upTo)-1]
+	if sum == 0 {
+		return nil
+	}
+	for range draws {
+		n := rand.IntN(sum)
+		m := p.group.members[sort.SearchInts(p.upTo, n+1)]
+		if m != not && r.may(m, at) && m.weight(at) > rand.Float64()*float64(m.config.Weight) {
+			return m
+		}
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package balancer
+
+import (
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"l7/cause"
+	"l7/config"
+	"l7/exchange"
+)
+
+// Request is one request on its way through a backend. It is used for one request after another by the goroutine that serves
+// the client.
+type Request struct {
+	*exchange.Exchange        // set up by the caller before Do
+	Key                uint64 // what consistent_hash goes by, see Backend.HashOn
+	Stuck              []byte // the value of the sticky cookie, nil: none
+
+	tried    []*Member // in this request, in order
+	full     int       // how many of them had no place for it
+	attempts []Attempt
+	picked   *Member // by a fasthttp.LBClient
+	carrier  fasthttp.Request
+}
+
+// Attempt is one try of a request at a server.
+type Attempt struct {
+	Address config.Address
+	Cause   cause.Cause // None: it answered
+	Status  int         // 0: no response
+	Took    time.Duration
+}
+
+// NewRequest returns a Request around an exchange.
+func NewRequest(x *exchange.Exchange) *Request {
+	r := &Request{Exchange: x}
+	r.carrier.SetBodyStream(carried{r}, 0)
+	return r
+}
+
+// Reset makes the Request ready for the next one.
+func (r *Request) Reset() {
+	r.Exchange.Reset()
+	r.Key, r.Stuck, r.full = 0, nil, 0
+	r.tried, r.attempts = r.tried[:0], r.attempts[:0]
+}
+
+// Attempts are the tries so far, the last one at the end. They are valid until Reset.
+func (r *Request) Attempts() []Attempt { return r.attempts }
+
+// Member is who answered; nil when nobody did.
+func (r *Request) Member() *Member {
+	if len(r.tried) == 0 {
+		return nil
+	}
+	return r.tried[len(r.tried)-1]
+}
+
+func (r *Request) hasTried(m *Member) bool {
+	for _, t := range r.tried {
+		if t == m {
+			return true
+		}
+	}
+	return false
+}
+
+// carried makes a Request fit through fasthttp.BalancingClient, whose requests have a place for a reader.
+type carried struct{ *Request }
+
+// Read is never called: a Member takes the Request out.
+func (carried) Read([]byte) (int, error) { panic("BUG: a carried request was read as a body") }

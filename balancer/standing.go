@@ -1,0 +1,107 @@
+package balancer
+
+import (
+	"sync/atomic"
+	"time"
+
+	"l7/config"
+	"l7/exchange"
+	"l7/health"
+)
+
+// Server is what is known of an address by all backends that have it: its connections, requests in flight, and whether it can
+// be connected to. It outlives reloads.
+type Server struct {
+	*exchange.Server
+	connect health.Ejection // by connects that failed
+	latency latency
+	users   int // standings; guarded by the registry
+}
+
+// Standing is what is known of an address in one backend. It outlives reloads.
+// All methods may be called at the same time from several goroutines.
+type Standing struct {
+	*Server
+	backend  string
+	registry *Registry
+	eject    health.Ejection // by requests that failed
+	verdict  atomic.Uint32   // of active checks
+	drained  atomic.Bool
+	inFlight atomic.Int64
+	since    atomic.Int64 // when it became available, for its slow start; 0: long ago
+	history  history
+	attempts atomic.Uint64
+	failures atomic.Uint64
+	users    int // members; guarded by the registry
+}
+
+// The verdicts of active checks.
+const (
+	unknown uint32 = iota // it serves
+	awaited               // it does not serve until it is known
+	well
+	unwell
+)
+
+// Drain keeps new work from the server, or lets it have some again.
+func (s *Standing) Drain(drained bool) {
+	if s.drained.Swap(drained) == drained {
+		return
+	}
+	if drained {
+		s.changed("draining", "asked for")
+		return
+	}
+	s.began()
+	s.changed("available", "draining is over")
+}
+
+// InFlight is the number of the backend's requests that the server has.
+func (s *Standing) InFlight() int { return int(s.inFlight.Load()) }
+
+// Counts are the attempts made at the server for this backend, and how many of them failed by its fault.
+func (s *Standing) Counts() (attempts, failures uint64) { return s.attempts.Load(), s.failures.Load() }
+
+// History are the last changes of the server's state, the oldest first.
+func (s *Standing) History() []Change { return s.history.all() }
+
+// Report implements health.Reporter.
+func (s *Standing) Report(v health.Verdict) {
+	before := s.verdict.Swap(verdictOf(v))
+	switch {
+	case v.Healthy && before != well:
+		s.eject.Readmit()
+		s.connect.Readmit()
+		if before != unknown {
+			s.began()
+			s.changed("healthy", v.Reason)
+		}
+	case !v.Healthy && before != unwell:
+		s.changed("unhealthy", v.Reason)
+	}
+}
+
+func verdictOf(v health.Verdict) uint32 {
+	if v.Healthy {
+		return well
+	}
+	return unwell
+}
+
+// began starts the slow start.
+func (s *Standing) began() { s.since.Store(int64(now())) }
+
+func (s *Standing) changed(state, reason string) {
+	c := Change{Time: time.Now(), Backend: s.backend, Address: s.Address(), State: state, Reason: reason}
+	s.history.add(c)
+	s.registry.observe(c)
+}
+
+// Change is a change of a server's state.
+type Change struct {
+	Time    time.Time
+	Backend string
+	Address config.Address
+	State   string // healthy, unhealthy, ejected, readmitted, draining, available
+	Reason  string
+}
