@@ -58,7 +58,11 @@ func questionOf(c *cli.Context) (q server.Question, err error) {
 		return q, usagef("cannot use the URL %q; want one with scheme and host, as in http://example.com/api", words[len(words)-1])
 	}
 	q.Host, q.Target = target.Host, target.RequestURI()
-	q.Fields = *c.Generic("header").(*list)
+	for _, line := range *c.Generic("header").(*list) {
+		if line != "" { // the library sets a flag with an alias once more, to its String
+			q.Fields = append(q.Fields, line)
+		}
+	}
 	if from := c.String("from"); from != "" {
 		if q.From, err = netip.ParseAddr(from); err != nil {
 			return q, usagef("cannot use --from %q; want an IP address", from)

@@ -32,6 +32,11 @@ var examples = map[string][]exampleCall{
 		{"http://status.example.com/", "", http.StatusOK},
 		{"http://unknown.example.com/", "", http.StatusUnauthorized},
 	},
+	"resilient.yml": {
+		{"http://shop.example.com/", "", http.StatusOK},
+		{"http://shop.example.com/api/orders", "", http.StatusOK},
+		{"http://unknown.example.com/", "", http.StatusNotFound},
+	},
 	"production.yml": {
 		{"http://www.example.com/", "", http.StatusOK},
 		{"http://example.com/", "", http.StatusOK},
