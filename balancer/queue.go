@@ -182,3 +182,6 @@ func (r *Request) forgetFull() {
 	}
 	r.tried, r.full = sent, 0
 }
+
+// Waiting is the number of requests that wait for a place at a server.
+func (b *Backend) Waiting() int { return int(b.shared.queue.waiting.Load()) }
