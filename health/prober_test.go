@@ -21,6 +21,7 @@ import (
 // piped is a server at the end of pipes, which a test in a bubble can have. Its status 0 hangs.
 type piped struct {
 	status atomic.Int64
+	half   bool // it hangs in the middle of the body
 	began  time.Time
 
 	mu   sync.Mutex // guards came
@@ -55,7 +56,10 @@ func (p *piped) serve(conn net.Conn) {
 	if _, err := http.ReadRequest(r); err != nil {
 		return
 	}
-	if status := p.status.Load(); status != 0 {
+	switch status := p.status.Load(); {
+	case p.half:
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d X\r\nContent-Length: 2\r\n\r\no", status)
+	case status != 0:
 		_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d X\r\nContent-Length: 0\r\n\r\n", status)
 		return
 	}
@@ -104,6 +108,27 @@ func TestProberPauses(t *testing.T) {
 	f(200, 2*second, 100, leastPause, 20*second)
 	f(0, 2*second, 0, 10*second, 10*second) // a slow check takes nothing from the frequency
 	f(0, 15*second, 0, 15*second, 15*second)
+}
+
+// The timeout bounds a check to its end.
+func TestProberTimeout(t *testing.T) {
+	f := func(p *piped, body string, took time.Duration, want Verdict) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			settings := usually()
+			settings.Body = body
+			v, began := newVerdicts(), time.Now()
+			stop := NewChecks().Start(Key{"a:1", settings}, p.dial, v)
+			require.Equal(t, want, <-v.told)
+			require.Equal(t, took, time.Since(began))
+			stop()
+		})
+	}
+	f(newPiped(0), "", 2*time.Second, Verdict{Reason: "no response within 2s"})
+	half := newPiped(200)
+	half.half = true
+	f(half, "ok", 2*time.Second, Verdict{Reason: "no whole body within 2s"})
+	f(half, "", 0, Verdict{Healthy: true}) // the status has said enough
 }
 
 // No settings make a prober spin.
