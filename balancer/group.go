@@ -49,7 +49,7 @@ func (g *group) least(r *Request, at time.Duration, cost func(*Member, time.Dura
 			continue
 		}
 		c := cost(m, at)
-		if best == nil || c < bestCost || c == bestCost && m.ahead() < best.ahead() {
+		if best == nil || c < bestCost || c == bestCost && m.behind() < best.behind() {
 			best, bestCost = m, c
 		}
 	}

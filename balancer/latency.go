@@ -7,11 +7,12 @@ import (
 )
 
 // latency is a peak-sensitive moving average of the time to a response's head: it jumps up and comes down slowly, also while
-// nothing is measured, so that a server that was slow is tried again. One slow answer is chance, two in a row are a trend.
+// nothing is measured, so that a server that was slow is tried again. One slow answer is chance, four in a row are a trend.
 type latency struct {
-	average atomic.Int64 // ns
-	last    atomic.Int64 // the sample before, ns
-	at      atomic.Int64 // of the last sample
+	average atomic.Int64    // ns
+	at      atomic.Int64    // of the last sample
+	last    [4]atomic.Int64 // samples, ns; the oldest is overwritten
+	next    atomic.Uint64
 }
 
 // decay is the time in which the average falls to 37 %.
@@ -21,7 +22,11 @@ const decay = 10 * time.Second
 const noise = time.Millisecond
 
 func (l *latency) observe(at, took time.Duration) {
-	sample := min(took, time.Duration(l.last.Swap(int64(took))))
+	l.last[l.next.Add(1)%uint64(len(l.last))].Store(int64(took))
+	sample := took
+	for i := range l.last {
+		sample = min(sample, time.Duration(l.last[i].Load()))
+	}
 	average := l.now(at)
 	if sample < average {
 		weight := 1 - math.Exp(-float64(at-time.Duration(l.at.Load()))/float64(decay))

@@ -5,20 +5,33 @@ import "time"
 // step is how far a request moves a server of weight 1 back in line.
 const step = 1 << 16
 
-// charge moves a server back in line, the less the more weight it has, so that in the end each has had its share. The line moves on
-// with who is asked: a server that was away joins at its head and not where it left, or it would be flooded
-// (start-time fair queueing).
+// memory is how far back a server may have fallen behind the others and still get what it has missed.
+const memory = 32 * step
+
+// charge moves a server back in line, the less the more weight it has, so that in the end each has had its share (start-time fair
+// queueing). Who has missed some while others were less loaded gets it later. Who was away joins level with the others and is owed
+// nothing, or it would be flooded.
 func (b *Backend) charge(m *Member, at time.Duration) {
-	line := m.group.line.Load()
-	start := max(m.line.Load(), line)
-	m.line.Store(start + uint64(step/m.weight(at)))
-	if start > line {
-		m.group.line.CompareAndSwap(line, start)
+	head := m.group.line.Load()
+	far := uint64(step / m.weight(at))
+	for {
+		place := m.line.Load()
+		start := place
+		if place < head {
+			start = head + memory
+		}
+		if !m.line.CompareAndSwap(place, start+far) {
+			continue
+		}
+		if start > head+memory {
+			m.group.line.CompareAndSwap(head, start-memory)
+		}
+		return
 	}
 }
 
-// ahead is how far the server is behind the head of the line.
-func (m *Member) ahead() uint64 {
+// behind is how far the server is behind the head of the line.
+func (m *Member) behind() uint64 {
 	line, place := m.group.line.Load(), m.line.Load()
 	if place <= line {
 		return 0

@@ -57,6 +57,8 @@ func (m *Member) State(at time.Duration) State {
 		return Ejected
 	case m.config.MaxInFlight > 0 && m.inFlight.Load() >= int64(m.config.MaxInFlight):
 		return Full
+	case m.config.MaxConnections > 0 && m.Idle() == 0 && m.Connections() >= m.config.MaxConnections:
+		return Full // or who waits for a connection would pick it again and again
 	}
 	return Available
 }
@@ -101,7 +103,7 @@ func (m *Member) PendingRequests() int {
 		return unavailable
 	}
 	load := min(int(m.load(at)*loadScale), 1<<(60-lineBits)-1)
-	return load<<lineBits | int(min(m.ahead(), 1<<lineBits-1))
+	return load<<lineBits | int(min(m.behind(), 1<<lineBits-1))
 }
 
 // DoDeadline implements fasthttp.BalancingClient. It takes note of the pick; the attempt is made by Backend.Do.
@@ -152,7 +154,10 @@ func asFailure(err error) *cause.Error {
 }
 
 // claims are what an attempt finds out for all who wait for it: whether a server that was out is back.
-type claims struct{ connect, eject bool }
+type claims struct {
+	connect, eject bool
+	outage         bool // nobody else was available
+}
 
 // enter takes a place at the server, and claims to try it out if it was out. It is false when there is no place.
 func (m *Member) enter(at time.Duration) (c claims, ok bool) {
@@ -166,6 +171,7 @@ func (m *Member) enter(at time.Duration) (c claims, ok bool) {
 		return c, true
 	}
 	early := m.backend.desperate(at)
+	c.outage = early
 	if c.eject, ok = m.claim(&m.eject, at, early); ok {
 		c.connect, ok = m.claim(&m.connect, at, early)
 	}
@@ -230,6 +236,16 @@ func (m *Member) connected(c claims) (back bool) {
 	return (c.connect || m.connect.State(at) == health.In) && m.connect.Succeeded(at)
 }
 
+// thresholds are the backend's for a failed attempt. While nobody is available a server is tried before its time is over, again and again:
+// were each try to double the ejection, all but the first server to return would stay out long after the outage.
+func (m *Member) thresholds(c claims) health.Thresholds {
+	t := m.backend.thresholds()
+	if c.outage {
+		t.Max = t.Time
+	}
+	return t
+}
+
 // failed is told of an attempt without a response. What the client or we did says nothing of the server.
 func (m *Member) failed(failure *cause.Error, c claims) {
 	switch failure.Cause {
@@ -240,12 +256,15 @@ func (m *Member) failed(failure *cause.Error, c claims) {
 		if !c.connect && m.connect.State(now()) != health.In {
 			return
 		}
-		if out := m.connect.Failed(now(), m.backend.thresholds(), nil); out > 0 && !c.connect { // a failed probe changes nothing
+		if out := m.connect.Failed(now(), m.thresholds(c), nil); out > 0 && !c.connect && m.eject.State(now()) == health.In { // or it was out before
 			m.changed("ejected", fmt.Sprintf("for %s: %v", out, failure))
 		}
 	case cause.ServerClosed, cause.ServerTimeout, cause.BadResponse:
 		m.attempts.Add(1)
-		m.connected(c)
+		if m.connected(c) && !c.eject {
+			m.began()
+			m.changed("readmitted", "it can be connected to")
+		}
 		m.count(failure.Error(), c)
 	default:
 		m.unclaim(c)
@@ -260,9 +279,9 @@ func (m *Member) count(reason string, c claims) {
 		return
 	}
 	m.backend.shared.ejecting.Lock()
-	out := m.eject.Failed(now(), m.backend.thresholds(), m.backend.mayEject)
+	out := m.eject.Failed(now(), m.thresholds(c), m.backend.mayEject)
 	m.backend.shared.ejecting.Unlock()
-	if out > 0 && !c.eject { // a failed probe changes nothing
+	if out > 0 && !c.eject && m.connect.State(now()) == health.In { // or it was out before
 		m.changed("ejected", fmt.Sprintf("for %s: %s", out, reason))
 	}
 }

@@ -36,7 +36,7 @@ func (p randomTwo) pick(r *Request, at time.Duration) *Member {
 		return one
 	}
 	a, b := one.load(at), two.load(at)
-	if b < a || a == b && two.ahead() < one.ahead() {
+	if b < a || a == b && two.behind() < one.behind() {
 		return two
 	}
 	return one

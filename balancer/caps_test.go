@@ -1,0 +1,111 @@
+package balancer
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"l7/cause"
+	"l7/config"
+)
+
+// queueing is a backend of one server that may have one request at a time.
+func queueing(t *testing.T, length int, timeout time.Duration) *Backend {
+	t.Helper()
+	server := script(t, answering("200 OK")).Server
+	server.MaxInFlight = 1
+	return failing(t, func(cfg *config.Backend) { cfg.Queue = config.Queue{Length: length, Timeout: timeout} }, server)
+}
+
+// waits is true as soon as so many requests wait.
+func waits(t *testing.T, b *Backend, n int64) {
+	t.Helper()
+	require.Eventually(t, func() bool { return b.shared.queue.waiting.Load() == n }, patience, time.Millisecond)
+}
+
+// Requests get a free place in the order in which they came, and none that comes later is before them.
+func TestTheQueueIsFirstComeFirstServed(t *testing.T) {
+	b := queueing(t, 5, patience)
+	_, held := asked(t, b)
+	const n = 5
+	served := make(chan int, n+1)
+	ask := func(i int) {
+		x := asking(t)
+		go func() {
+			if err := b.Do(x); err != nil {
+				t.Error(err)
+			}
+			served <- i
+			x.Finish()
+		}()
+	}
+	for i := range n {
+		ask(i)
+		waits(t, b, int64(i+1))
+	}
+	full := b.Do(asking(t))
+	require.Equal(t, cause.Full, causeOf(t, full), "one too many")
+	require.Positive(t, full.(*cause.Error).RetryAfter) //nolint:errorlint // it always is one
+	held.Finish()
+	for i := range n {
+		require.Equal(t, i, <-served)
+	}
+	waits(t, b, 0)
+	require.Eventually(t, func() bool { return b.members[0].InFlight() == 0 }, patience, time.Millisecond)
+}
+
+// Who has waited for too long is told so, and when to come back.
+func TestTheQueueHasATimeout(t *testing.T) {
+	b := queueing(t, 5, 50*time.Millisecond)
+	_, held := asked(t, b)
+	err := b.Do(asking(t))
+	require.Equal(t, cause.QueueTimeout, causeOf(t, err))
+	failure := err.(*cause.Error) //nolint:errorlint // it always is one
+	require.True(t, failure.Unsent)
+	require.Positive(t, failure.RetryAfter)
+	held.Finish()
+	_, x := asked(t, b)
+	x.Finish()
+}
+
+// A server with as many connections as it may have is full: nothing is sent, and it is no failure of its.
+func TestMaxConnectionsIsFull(t *testing.T) {
+	server := script(t, answering("200 OK"))
+	server.MaxConnections = 1
+	b := failing(t, nil, server.Server)
+	_, held := asked(t, b)
+	x := asking(t)
+	require.Equal(t, cause.Full, causeOf(t, b.Do(x)))
+	require.Empty(t, x.Attempts())
+	require.EqualValues(t, 1, server.requests.Load())
+	require.Equal(t, 1, b.members[0].Connections())
+	held.Finish()
+	_, next := asked(t, b)
+	next.Finish()
+	require.Equal(t, 1, b.members[0].Connections())
+	_, failures := b.members[0].Counts()
+	require.Zero(t, failures)
+}
+
+// Who waits for a connection waits no longer than the queue allows. A bug had it pick the full server again and again, at once and for ever.
+func TestTheQueueForConnectionsHasATimeout(t *testing.T) {
+	server := script(t, answering("200 OK"))
+	server.MaxConnections = 1
+	b := failing(t, func(cfg *config.Backend) { cfg.Queue = config.Queue{Length: 5, Timeout: 100 * time.Millisecond} }, server.Server)
+	_, held := asked(t, b)
+	ended := make(chan error, 1)
+	x := asking(t)
+	go func() { ended <- b.Do(x) }()
+	select {
+	case err := <-ended:
+		require.Equal(t, cause.QueueTimeout, causeOf(t, err))
+	case <-time.After(2 * time.Second):
+		t.Error("it waits for ever")
+		held.Finish()
+		require.NoError(t, <-ended)
+		x.Finish()
+		return
+	}
+	held.Finish()
+}
