@@ -5,12 +5,25 @@
 // ADDRESS is HOST:PORT or unix:/PATH, 127.0.0.1:0 where it is left out. The address that it listens on is printed
 // as a line on standard output. It ends when its standard input does, so it cannot outlive the test that started it.
 //
+// Each line of standard input is a command, answered with the same line on standard output once it is done:
+//
+//	serve       do what the requests ask for, as at the start; also ends what refuse, reset, status and silent began
+//	refuse      close the listener and every unused connection
+//	reset       reset the connection in the middle of each response's head
+//	status 500  answer everything with this status
+//	silent      answer nothing until another command comes
+//	delay 50ms  wait this long before each answer, in any case
+//	release     let go all requests that hold=1 has kept
+//
+// The environment variable UPSTREAM_JOURNAL names a file that gets a line for each id: it outlives a process that is killed.
+//
 // Every answer has the field X-Server. The query of a request may ask for more:
 //
 //	delay=1s    wait before the answer
 //	status=503  answer with this status
 //	size=1000   answer with this many bytes instead of the JSON
 //	abort=1     close the connection instead of an answer
+//	hold=1      wait for the command release before the answer
 //	id=TEXT     count this id
 //
 // The path /-/stats answers with what was counted, and is not counted itself.
@@ -54,27 +67,28 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	u := &upstream{name: args[0], ids: map[string]int{}}
-	server := &http.Server{Handler: u, ReadHeaderTimeout: time.Minute, DisableGeneralOptionsHandler: true}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		_ = server.Close()
-	}()
-	fmt.Println(socket.Addr())
-	if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
-		return err
+	u := &upstream{name: args[0], ids: map[string]int{}, changed: make(chan struct{}), released: make(chan struct{})}
+	if name := os.Getenv("UPSTREAM_JOURNAL"); name != "" {
+		if u.journal, err = os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+			return err
+		}
 	}
-	return nil
+	fmt.Println(socket.Addr())
+	return u.run(socket)
 }
 
 // upstream answers requests and counts them.
 type upstream struct {
-	name string
+	name    string
+	journal *os.File // nil: none is kept
 
 	mu       sync.Mutex // guards all below
 	requests int
 	inFlight int
 	ids      map[string]int
+	mode     mode
+	changed  chan struct{} // closed when the mode is another one
+	released chan struct{} // closed by the command release
 }
 
 // Echo is what an answer says of its request.
@@ -104,16 +118,19 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	query := r.URL.Query()
-	u.begin(query.Get("id"))
+	mode, changed, released := u.begin(query.Get("id"))
 	defer u.end()
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the request did not come whole
 	}
-	if !wait(r, query.Get("delay")) || query.Get("abort") != "" {
+	if !mode.play(w, r, changed) || !wait(r, query.Get("delay")) || query.Get("abort") != "" {
 		panic(http.ErrAbortHandler) // closes the connection
 	}
-	status := http.StatusOK
+	if query.Get("hold") != "" {
+		<-released
+	}
+	status := mode.statusOr(http.StatusOK)
 	if code, err := strconv.Atoi(query.Get("status")); err == nil {
 		status = code
 	}
@@ -149,14 +166,21 @@ func writeJSON(w http.ResponseWriter, status int, value any) {
 	_ = json.NewEncoder(w).Encode(value) // a client that is gone needs no answer
 }
 
-func (u *upstream) begin(id string) {
+// begin counts a request. It returns what becomes of it, and what may end a wait.
+func (u *upstream) begin(id string) (m mode, changed, released chan struct{}) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.requests++
 	u.inFlight++
 	if id != "" {
 		u.ids[id]++
+		if u.journal != nil {
+			if _, err := fmt.Fprintln(u.journal, id); err != nil {
+				panic(err)
+			}
+		}
 	}
+	return u.mode, u.changed, u.released
 }
 
 func (u *upstream) end() {
