@@ -25,13 +25,12 @@ func newLeastLoaded(g *group) policy {
 }
 
 func (p leastLoaded) pick(r *Request, at time.Duration) *Member {
-	if len(r.tried) > 0 {
-		return p.group.least(r, at, (*Member).load)
+	if len(r.tried) == 0 {
+		_ = p.lb.DoDeadline(&r.carrier, nil, time.Time{}) // a Member's never fails
+		if r.picked.available(at) {
+			return r.picked
+		}
+		// None was, or it has gone since it was looked at, and another one is left.
 	}
-	r.picked = nil
-	_ = p.lb.DoDeadline(&r.carrier, nil, time.Time{}) // a Member's never fails
-	if r.picked == nil || !r.picked.available(at) {
-		return nil
-	}
-	return r.picked
+	return p.group.least(r, at, (*Member).load)
 }
