@@ -122,6 +122,7 @@ func (m *Member) attempt(r *Request) *cause.Error {
 	if !ok {
 		return errTaken
 	}
+	m.backend.shared.queue.signal() // the next one may find a place too
 	m.backend.charge(m, at)
 	r.Caps = exchange.Caps{Connections: m.config.MaxConnections, Idle: m.config.MaxIdle}
 	r.Account = m

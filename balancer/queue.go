@@ -101,7 +101,9 @@ func (q *queue) leave(w *waiter, served bool) {
 	if q.first == nil {
 		q.last = nil
 	}
-	q.signalFirst()
+	if !served { // who is served takes the place first, see Member.attempt
+		q.signalFirst()
+	}
 }
 
 // estimate is how long it takes until a request that came now would be served, by how fast those before it were.
