@@ -27,6 +27,9 @@ const (
 // budgetWindow is for how long the share of the requests can be saved up.
 const budgetWindow = 10 * time.Second
 
+// newBudget returns a budget for which no request has been counted yet.
+func newBudget() *budget { return &budget{at: now(), floor: floorBurst} }
+
 // take takes a retry out of the budget; share is how much of the requests may be retries. It is false when there is none left.
 func (b *budget) take(at time.Duration, share float64) bool {
 	b.mu.Lock()

@@ -109,3 +109,56 @@ func TestTheQueueForConnectionsHasATimeout(t *testing.T) {
 	}
 	held.Finish()
 }
+
+// A request whose client has gone waits no longer, and is nobody's failure.
+func TestWhoHasGoneWaitsNoLonger(t *testing.T) {
+	b := queueing(t, 5, 0)
+	_, held := asked(t, b)
+	x, far := streaming(t, 0)
+	ended := make(chan error, 1)
+	go func() { ended <- b.Do(x) }()
+	waits(t, b, 1)
+	require.NoError(t, far.SetLinger(0))
+	require.NoError(t, far.Close())
+	select {
+	case err := <-ended:
+		require.Equal(t, cause.ClientGone, causeOf(t, err))
+	case <-time.After(patience):
+		t.Error("it waits although nobody is there to answer")
+	}
+	waits(t, b, 0)
+	held.Finish()
+}
+
+// Who was first and found its place taken goes back to the front, and its time goes on from where it was.
+func TestWhoWaitsAgainKeepsItsPlaceAndTime(t *testing.T) {
+	q := &queue{}
+	q.configure(config.Queue{Length: 2, Timeout: time.Minute})
+	requests := []*Request{{at: 1 * time.Hour}, {at: 2 * time.Hour}, {at: 3 * time.Hour}}
+	one, two := q.join(requests[0]), q.join(requests[1])
+	require.Nil(t, q.join(requests[2]), "it is full")
+	q.leave(one, true)
+	requests[0].at += time.Second
+	require.NotNil(t, q.join(requests[2]))
+	one = q.join(requests[0])
+	require.NotNil(t, one, "it is full, but for who has waited already")
+	require.True(t, q.isFirst(one))
+	require.Equal(t, time.Hour+time.Minute, requests[0].patience)
+	q.leave(one, true)
+	require.True(t, q.isFirst(two))
+}
+
+// Time in the queue counts towards what all attempts together may take.
+func TestTheQueueIsWithinTheTimeForARequest(t *testing.T) {
+	server := script(t, answering("200 OK")).Server
+	server.MaxInFlight = 1
+	cfg := section(server)
+	cfg.Queue = config.Queue{Length: 5}
+	bounded := options
+	bounded.Request = 50 * time.Millisecond
+	b := New("b", cfg, newRegistry(), bounded)
+	defer b.Close()
+	_, held := asked(t, b)
+	require.Equal(t, cause.QueueTimeout, causeOf(t, b.Do(asking(t))))
+	held.Finish()
+}

@@ -18,7 +18,7 @@ func unanswered(t *testing.T, m *Member, c cause.Cause, at time.Duration) {
 	claims, ok := m.enter(at)
 	require.True(t, ok)
 	m.leave()
-	m.failed(&cause.Error{Cause: c}, claims)
+	m.failed(&cause.Error{Cause: c}, claims, at)
 }
 
 // responded makes an attempt at a member succeed with a status.
@@ -27,7 +27,7 @@ func responded(t *testing.T, m *Member, status int, at time.Duration) {
 	claims, ok := m.enter(at)
 	require.True(t, ok)
 	m.leave()
-	m.answered(status, claims)
+	m.answered(status, claims, at)
 }
 
 // ejected is how many members are.
@@ -91,12 +91,14 @@ func TestOthersFailuresDoNotCount(t *testing.T) {
 func TestAClientThatGoesEjectsNobody(t *testing.T) {
 	slow := script(t, func(c *net.TCPConn, _ string) bool { _, _ = c.Read(make([]byte, 1)); return false })
 	b := failing(t, func(cfg *config.Backend) { cfg.Eject.After = 1 }, slow.Server, dead(t))
-	for range 3 {
+	for i := range int64(3) {
 		x, far := streaming(t, 0)
 		x.Out, x.Method, x.Chunked = []byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), []byte("GET"), false
 		x.Head = len(x.Out)
 		go func() {
-			time.Sleep(100 * time.Millisecond) // the client is watched by then
+			for slow.requests.Load() <= i && t.Context().Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
 			_ = far.SetLinger(0)
 			_ = far.Close()
 		}()
@@ -169,14 +171,14 @@ func TestOneProbe(t *testing.T) {
 		_, second := m.enter(due)
 		require.False(t, second)
 		m.leave()
-		m.failed(&cause.Error{Cause: cause.ServerClosed}, probe)
+		m.failed(&cause.Error{Cause: cause.ServerClosed}, probe, now())
 		f(want)
 	}
 	due := m.eject.Until()
 	probe, ok := m.enter(due)
 	require.True(t, ok)
 	m.leave()
-	m.failed(&cause.Error{Cause: cause.ClientGone}, probe) // it has found out nothing
+	m.failed(&cause.Error{Cause: cause.ClientGone}, probe, now()) // it has found out nothing
 	require.Same(t, m, b.pick(keyed(0), due))
 	responded(t, m, 200, due)
 	require.Equal(t, Available, m.State(now()))

@@ -12,9 +12,9 @@ import (
 func (b *Backend) Do(r *Request) error {
 	b.shared.budget.requests.Add(1)
 	r.Keep = int(b.retry.Buffer)
-	started := now()
-	for {
-		m, failure := b.choose(r, started)
+	r.started = now()
+	for r.at = r.started; ; r.at = now() {
+		m, failure := b.choose(r)
 		if failure != nil {
 			return failure
 		}
@@ -37,7 +37,8 @@ func (b *Backend) Do(r *Request) error {
 func (b *Backend) isRefused(r *Request) bool {
 	for _, on := range b.retry.On {
 		if on.Contains(r.Response.Status) {
-			return r.Repeatable && b.pick(r, now()) != nil && b.mayRetry(r)
+			at := now()
+			return r.Repeatable && b.hasRetry(r) && b.pick(r, at) != nil && b.withinBudget(at)
 		}
 	}
 	return false
@@ -45,21 +46,26 @@ func (b *Backend) isRefused(r *Request) bool {
 
 // choose finds the server for the next attempt, and how long it may take. Without one it says why: with the failure of the last attempt
 // where there was one.
-func (b *Backend) choose(r *Request, started time.Duration) (*Member, *cause.Error) {
-	at := now()
-	if b.options.Request > 0 {
-		left := b.options.Request - (at - started)
-		if left <= 0 {
-			return nil, b.lastFailure(r, &cause.Error{Cause: cause.ServerTimeout, Unsent: !r.Wrote()})
-		}
-		r.Timeouts.Connect, r.Timeouts.ResponseHeader = least(r.Timeouts.Connect, left), least(r.Timeouts.ResponseHeader, left)
+func (b *Backend) choose(r *Request) (m *Member, failure *cause.Error) {
+	if b.isLate(r) {
+		return nil, b.lastFailure(r, &cause.Error{Cause: cause.ServerTimeout, Unsent: !r.Wrote()})
 	}
 	if b.shared.queue.isEmpty() {
-		if m := b.pick(r, at); m != nil {
-			return m, nil
-		}
+		m = b.pick(r, r.at)
 	}
-	return b.wait(r)
+	if m == nil {
+		m, failure = b.wait(r)
+	}
+	if b.options.Request > 0 {
+		left := max(b.options.Request-(r.at-r.started), time.Millisecond)
+		r.Timeouts.Connect, r.Timeouts.ResponseHeader = least(r.Timeouts.Connect, left), least(r.Timeouts.ResponseHeader, left)
+	}
+	return m, failure
+}
+
+// isLate is true when the time for all attempts together is over.
+func (b *Backend) isLate(r *Request) bool {
+	return b.options.Request > 0 && r.at-r.started >= b.options.Request
 }
 
 // least is the smaller of two bounds, of which zero is none.
@@ -113,14 +119,25 @@ func (m *Member) mayReturn(at time.Duration) bool {
 		m.eject.Early(at, patience) && m.connect.Early(at, patience)
 }
 
-// again is true when a request that failed may be tried at another server: it has been sent nowhere, or it may be sent twice.
+// again is true when a request that failed may be tried at another server: it has been sent nowhere, or it may be sent twice. What was
+// sent nowhere takes nothing out of the budget: it is no server's work yet, and nothing is doubled.
 func (b *Backend) again(r *Request, failure *cause.Error) bool {
-	return isServers(failure.Cause) && (failure.Unsent || r.Repeatable) && b.mayRetry(r)
+	switch {
+	case !isServers(failure.Cause) || !b.hasRetry(r):
+		return false
+	case failure.Unsent:
+		return true
+	}
+	return r.Repeatable && b.withinBudget(now())
 }
 
-// mayRetry is true when the request is still whole, the client knows of nothing yet, and a retry is left.
-func (b *Backend) mayRetry(r *Request) bool {
-	return len(r.attempts) <= b.retry.Retries && r.Replayable() && b.shared.budget.take(now(), float64(b.retry.Budget)/100)
+// hasRetry is true when the request is still whole, the client knows of nothing yet, and it may be tried once more.
+func (b *Backend) hasRetry(r *Request) bool {
+	return len(r.attempts) <= b.retry.Retries && r.Replayable()
+}
+
+func (b *Backend) withinBudget(at time.Duration) bool {
+	return b.shared.budget.take(at, float64(b.retry.Budget)/100)
 }
 
 // isServers is true for the failures of a server; nobody else's get better elsewhere.

@@ -240,6 +240,27 @@ func TestTheBudgetBoundsRetries(t *testing.T) {
 	require.LessOrEqual(t, retries, requests*20/100+floorBurst+int(time.Since(started).Seconds()*floorRate)+1)
 }
 
+// What could not be sent takes nothing out of the budget: it is no server's work yet.
+func TestWhatCouldNotBeSentIsNoRetry(t *testing.T) {
+	b := failing(t, func(cfg *config.Backend) { cfg.Retry.Budget, cfg.Eject.After, cfg.Policy = 0, 0, "first" }, dead(t), script(t, answering("200 OK")).Server)
+	for range 2 * floorBurst {
+		_, x := asked(t, b)
+		require.Len(t, x.Attempts(), 2)
+		x.Finish()
+	}
+}
+
+// The share of the first requests counts as much as that of later ones. A bug had it divided by the age of the process.
+func TestTheBudgetOfANewBackend(t *testing.T) {
+	b := newBudget()
+	b.requests.Add(1000)
+	n := 0
+	for at := now(); b.take(at, 0.2); {
+		n++
+	}
+	require.InDelta(t, 200+floorBurst, n, 1)
+}
+
 // The share is saved up for some seconds and no longer.
 func TestTheBudgetForgets(t *testing.T) {
 	take := func(b *budget, at time.Duration) (n int) {

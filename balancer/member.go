@@ -97,13 +97,23 @@ const (
 )
 
 // PendingRequests implements fasthttp.BalancingClient: it is not a number of requests, but what puts the servers in the right order.
+//
+// It is asked for each member of the backend, and reads the clock only for those to whom time matters.
 func (m *Member) PendingRequests() int {
-	at := now()
+	var at time.Duration
+	if !m.isSettled() {
+		at = now()
+	}
 	if !m.available(at) {
 		return unavailable
 	}
 	load := min(int(m.load(at)*loadScale), 1<<(60-lineBits)-1)
 	return load<<lineBits | int(min(m.behind(), 1<<lineBits-1))
+}
+
+// isSettled is true when neither the server's state nor its weight depends on the time.
+func (m *Member) isSettled() bool {
+	return m.eject.Until() == 0 && m.connect.Until() == 0 && (m.backend.slowStart == 0 || m.since.Load() == 0)
 }
 
 // DoDeadline implements fasthttp.BalancingClient. It takes note of the pick; the attempt is made by Backend.Do.
@@ -117,28 +127,28 @@ var errTaken = &cause.Error{Cause: cause.Full, Unsent: true, Err: errors.New("an
 
 // attempt has the server answer, and learns from how it does.
 func (m *Member) attempt(r *Request) *cause.Error {
-	at := now()
-	c, ok := m.enter(at)
+	c, ok := m.enter(r.at)
 	if !ok {
 		return errTaken
 	}
 	m.backend.shared.queue.signal() // the next one may find a place too
-	m.backend.charge(m, at)
+	m.backend.charge(m, r.at)
 	r.Caps = exchange.Caps{Connections: m.config.MaxConnections, Idle: m.config.MaxIdle}
 	r.Account = m
 	err := m.Server.Do(r.Exchange)
-	took := now() - at
+	ended := now()
+	took := ended - r.at
 	attempt := Attempt{Address: m.Address(), Took: took}
 	if err == nil {
 		attempt.Status = r.Response.Status
 		r.attempts = append(r.attempts, attempt)
-		m.latency.observe(at+took, took)
-		m.answered(r.Response.Status, c)
+		m.latency.observe(ended, took)
+		m.answered(r.Response.Status, c, ended)
 		return nil
 	}
 	m.leave()
 	failure := asFailure(err)
-	m.failed(failure, c)
+	m.failed(failure, c, ended)
 	if failure.Cause != cause.Full {
 		attempt.Cause = failure.Cause
 		r.attempts = append(r.attempts, attempt)
@@ -213,16 +223,16 @@ func (m *Member) leave() {
 func (m *Member) Ended() { m.leave() }
 
 // answered is told of a response. What is not claimed is reported only while the server is in: the rest is old news.
-func (m *Member) answered(status int, c claims) {
+func (m *Member) answered(status int, c claims, at time.Duration) {
 	m.attempts.Add(1)
-	back := m.connected(c)
+	back := m.connected(c, at)
 	for _, bad := range m.backend.eject.Statuses {
 		if bad.Contains(status) {
-			m.count("status "+strconv.Itoa(status), c)
+			m.count("status "+strconv.Itoa(status), c, at)
 			return
 		}
 	}
-	if at := now(); c.eject || m.eject.State(at) == health.In {
+	if c.eject || m.eject.State(at) == health.In {
 		back = m.eject.Succeeded(at) || back
 	}
 	if back {
@@ -232,8 +242,7 @@ func (m *Member) answered(status int, c claims) {
 }
 
 // connected is told that the server could be connected to. It is true when it could not before.
-func (m *Member) connected(c claims) (back bool) {
-	at := now()
+func (m *Member) connected(c claims, at time.Duration) (back bool) {
 	return (c.connect || m.connect.State(at) == health.In) && m.connect.Succeeded(at)
 }
 
@@ -248,25 +257,25 @@ func (m *Member) thresholds(c claims) health.Thresholds {
 }
 
 // failed is told of an attempt without a response. What the client or we did says nothing of the server.
-func (m *Member) failed(failure *cause.Error, c claims) {
+func (m *Member) failed(failure *cause.Error, c claims, at time.Duration) {
 	switch failure.Cause {
 	case cause.ConnectRefused, cause.ConnectTimeout, cause.ConnectFailed, cause.NameUnresolved:
 		m.unclaim(claims{eject: c.eject})
 		m.attempts.Add(1)
 		m.failures.Add(1)
-		if !c.connect && m.connect.State(now()) != health.In {
+		if !c.connect && m.connect.State(at) != health.In {
 			return
 		}
-		if out := m.connect.Failed(now(), m.thresholds(c), nil); out > 0 && !c.connect && m.eject.State(now()) == health.In { // or it was out before
+		if out := m.connect.Failed(at, m.thresholds(c), nil); out > 0 && !c.connect && m.eject.State(at) == health.In { // or it was out before
 			m.changed("ejected", fmt.Sprintf("for %s: %v", out, failure))
 		}
 	case cause.ServerClosed, cause.ServerTimeout, cause.BadResponse:
 		m.attempts.Add(1)
-		if m.connected(c) && !c.eject {
+		if m.connected(c, at) && !c.eject {
 			m.began()
 			m.changed("readmitted", "it can be connected to")
 		}
-		m.count(failure.Error(), c)
+		m.count(failure.Error(), c, at)
 	default:
 		m.unclaim(c)
 	}
@@ -274,15 +283,15 @@ func (m *Member) failed(failure *cause.Error, c claims) {
 
 // count counts a failure that is not one of the connect, and ejects the server when it is one too many in a row and enough others
 // are left.
-func (m *Member) count(reason string, c claims) {
+func (m *Member) count(reason string, c claims, at time.Duration) {
 	m.failures.Add(1)
-	if !c.eject && m.eject.State(now()) != health.In {
+	if !c.eject && m.eject.State(at) != health.In {
 		return
 	}
 	m.backend.shared.ejecting.Lock()
-	out := m.eject.Failed(now(), m.thresholds(c), m.backend.mayEject)
+	out := m.eject.Failed(at, m.thresholds(c), m.backend.mayEject)
 	m.backend.shared.ejecting.Unlock()
-	if out > 0 && !c.eject && m.connect.State(now()) == health.In { // or it was out before
+	if out > 0 && !c.eject && m.connect.State(at) == health.In { // or it was out before
 		m.changed("ejected", fmt.Sprintf("for %s: %s", out, reason))
 	}
 }

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"errors"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -59,21 +60,33 @@ func (q *queue) signalFirst() {
 	}
 }
 
-// join goes to the end of the line. It is nil when the queue is full.
-func (q *queue) join(at time.Duration) *waiter {
+// join goes to the end of the line; who has been first before and found its place taken goes back to the front, and its time goes on. It is
+// nil when the queue is full.
+func (q *queue) join(r *Request) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if int(q.waiting.Load()) >= q.length {
+	again := r.patience != 0
+	if int(q.waiting.Load()) >= q.length && !again {
 		return nil
 	}
-	w := &waiter{wake: make(chan struct{}, 1)}
-	if q.first == nil {
-		q.first, q.served, q.since = w, 0, at
-		w.wake <- struct{}{}
-	} else {
-		q.last.next = w
+	if !again {
+		r.patience = forever
+		if q.timeout > 0 {
+			r.patience = r.at + q.timeout
+		}
 	}
-	q.last = w
+	w := &waiter{wake: make(chan struct{}, 1)}
+	switch {
+	case q.first == nil:
+		q.first, q.last, q.served, q.since = w, w, 0, r.at
+		w.wake <- struct{}{}
+	case again:
+		w.next, q.first = q.first, w
+		w.wake <- struct{}{}
+	default:
+		q.last.next = w
+		q.last = w
+	}
 	q.waiting.Add(1)
 	return w
 }
@@ -117,49 +130,66 @@ func (q *queue) estimate(at time.Duration) time.Duration {
 	return time.Duration(math.Min(each*float64(q.waiting.Load()+1), float64(time.Minute)))
 }
 
-// queueCheck is how often the first one looks for itself: a server may have come back without anybody leaving one.
+// queueCheck is how often one who waits looks for itself: a server may have come back without anybody leaving one, and its client may
+// have gone.
 const queueCheck = 100 * time.Millisecond
+
+// errGone is why nothing is done for a request any more that waited for a server.
+var errGone = errors.New("the client has reset its connection while it waited for a server")
+
+// forever is how long one waits without a bound.
+const forever = time.Duration(math.MaxInt64)
 
 // wait waits for a server that is full. When all are so for another reason it does not.
 func (b *Backend) wait(r *Request) (*Member, *cause.Error) {
-	at := now()
-	failure := b.lastFailure(r, b.refusal(at))
+	failure := b.lastFailure(r, b.refusal(r.at))
 	q := &b.shared.queue
 	if failure.Cause != cause.Full {
 		return nil, failure
 	}
-	w := q.join(at)
+	w := q.join(r)
 	if w == nil {
 		return nil, failure
 	}
 	r.forgetFull()
-	m := b.waitFor(w, r)
+	m, failure := b.waitFor(w, r)
 	q.leave(w, m != nil)
-	if m == nil {
-		return nil, &cause.Error{Cause: cause.QueueTimeout, Unsent: !r.Wrote(), RetryAfter: q.estimate(now())}
-	}
-	return m, nil
+	return m, failure
 }
 
-func (b *Backend) waitFor(w *waiter, r *Request) *Member {
-	end := time.NewTimer(b.shared.queue.timeout)
-	defer end.Stop()
+// waitFor ends with a server that has a place, when the time for it is over, or when the client has gone.
+func (b *Backend) waitFor(w *waiter, r *Request) (*Member, *cause.Error) {
+	q := &b.shared.queue
 	check := time.NewTicker(queueCheck)
 	defer check.Stop()
+	end := time.NewTimer(min(r.patience, b.until(r)) - r.at)
+	defer end.Stop()
 	for {
 		select {
 		case <-w.wake:
 		case <-check.C:
-			if !b.shared.queue.isFirst(w) {
+			if r.Client.Conn().Broken() {
+				return nil, &cause.Error{Cause: cause.ClientGone, Unsent: !r.Wrote(), Err: errGone}
+			}
+			if !q.isFirst(w) {
 				continue
 			}
 		case <-end.C:
-			return nil
+			return nil, &cause.Error{Cause: cause.QueueTimeout, Unsent: !r.Wrote(), RetryAfter: q.estimate(now())}
 		}
-		if m := b.pick(r, now()); m != nil {
-			return m
+		r.at = now()
+		if m := b.pick(r, r.at); m != nil {
+			return m, nil
 		}
 	}
+}
+
+// until is when the time for all attempts together is over.
+func (b *Backend) until(r *Request) time.Duration {
+	if b.options.Request == 0 {
+		return forever
+	}
+	return r.started + b.options.Request
 }
 
 func (q *queue) isFirst(w *waiter) bool {

@@ -90,7 +90,7 @@ func (r *Registry) release(s *Standing, grace time.Duration) {
 type shared struct {
 	users  int  // guarded by the registry
 	live   bool // it has served: a server that joins it is a newcomer; guarded by the registry
-	budget budget
+	budget *budget
 	queue  queue
 
 	ejecting sync.Mutex // held from counting who is out to ejecting one more
@@ -101,7 +101,7 @@ func (r *Registry) acquireBackend(name string) *shared {
 	defer r.mu.Unlock()
 	s := r.backends[name]
 	if s == nil {
-		s = &shared{}
+		s = &shared{budget: newBudget()}
 		r.backends[name] = s
 	}
 	s.users++

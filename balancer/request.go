@@ -17,7 +17,10 @@ type Request struct {
 	Key                uint64 // what consistent_hash goes by, see Backend.HashOn
 	Stuck              []byte // the value of the sticky cookie, nil: none
 
-	tried    []*Member // in this request, in order
+	started  time.Duration // when Do was called
+	at       time.Duration // the time, as of the last look at the clock: it is read once for each attempt
+	patience time.Duration // until when it waits for a place; 0: it has not had to
+	tried    []*Member     // in this request, in order
 	full     int       // how many of them had no place for it
 	attempts []Attempt
 	picked   *Member // by a fasthttp.LBClient
@@ -42,7 +45,7 @@ func NewRequest(x *exchange.Exchange) *Request {
 // Reset makes the Request ready for the next one.
 func (r *Request) Reset() {
 	r.Exchange.Reset()
-	r.Key, r.Stuck, r.full = 0, nil, 0
+	r.Key, r.Stuck, r.full, r.patience = 0, nil, 0, 0
 	r.tried, r.attempts = r.tried[:0], r.attempts[:0]
 }
 

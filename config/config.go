@@ -204,7 +204,7 @@ type Retry struct {
 	On []StatusRange `koanf:"on" example:"502-504"`
 	// Buffer is how much of a request's body is kept for another try.
 	Buffer Size `koanf:"buffer" example:"16KiB"`
-	// Budget is how many of the requests may be retries; 10 a second may be in any case.
+	// Budget is how many of the requests may be retries; 10 a second may be in any case. A request that could not be sent is no retry.
 	Budget Percent `koanf:"budget" example:"20%"`
 }
 
@@ -212,7 +212,7 @@ type Retry struct {
 type Queue struct {
 	// Length is how many requests may wait; 0: none, and one too many is answered with 503.
 	Length int `koanf:"length" range:"0-1000000" example:"100"`
-	// Timeout is how long one waits.
+	// Timeout is how long one waits; 0s: without a bound.
 	Timeout time.Duration `koanf:"timeout"`
 }
 

@@ -34,6 +34,16 @@ func (c *Conn) Watch() (reset bool) {
 	}
 }
 
+// Broken is true when the connection has been reset, or closed in both directions. It takes nothing of what is to be read, and may be
+// called while somebody else reads. Without CanAwait it is false.
+func (c *Conn) Broken() (is bool) {
+	if c.raw == nil {
+		return false
+	}
+	err := c.raw.Control(func(fd uintptr) { is = broken(fd) })
+	return is || err != nil
+}
+
 // readable asks poll and does not peek: a peek takes a reset's error away, and the read that follows would find an end.
 func readable(fd uintptr) bool { return polled(fd, unix.POLLIN) != 0 }
 
