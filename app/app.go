@@ -167,25 +167,37 @@ func (a *App) logChanges(changes []string, generation uint64) {
 	a.base.Info().Uint64("generation", generation).Str("changes", strings.Join(changes, "; ")).Msg("reloaded")
 }
 
-// logChange logs that the state of a server has changed, and why.
+// logChange logs that the state of a server has changed, or a backend's, and why.
 func (a *App) logChange(c balancer.Change) {
-	event := a.log.Info()
-	if c.State == "ejected" || c.State == "unhealthy" {
-		event = a.log.Warn()
+	if c.IsBackends() {
+		a.levelFor(c.State).Str("backend", c.Backend).Str("state", c.State).Str("reason", c.Reason).Msg("backend changed")
+		return
 	}
-	event.Str("backend", c.Backend).Stringer("server", c.Address).Str("state", c.State).Str("reason", c.Reason).Msg("server changed")
+	a.levelFor(c.State).Str("backend", c.Backend).Stringer("server", c.Address).Str("state", c.State).Str("reason", c.Reason).Msg("server changed")
+}
+
+func (a *App) levelFor(state string) *zerolog.Event {
+	switch state {
+	case "down":
+		return a.log.Error()
+	case "ejected", "unhealthy":
+		return a.log.Warn()
+	}
+	return a.log.Info()
 }
 
 // Dump writes the config in force as YAML, passwords masked.
 func (a *App) Dump() error { return a.loaded.Dump(a.out, false) }
 
-// Drain stops listening, lets requests in flight finish within drain.timeout, and closes every connection.
+// Drain stops listening, lets requests in flight finish within drain.timeout, closes every connection and ends the active checks.
 func (a *App) Drain() error {
 	timeout := a.loaded.Config.Drain.Timeout
 	a.log.Info().Stringer("timeout", timeout).Msg("draining")
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if err := a.server.Drain(ctx); err != nil {
+	err := a.server.Drain(ctx)
+	a.server.Snapshot().Close()
+	if err != nil {
 		return err
 	}
 	a.log.Info().Msg("drained")

@@ -19,6 +19,7 @@ import (
 // Backend is a named group of servers as one config has it. It is immutable; the state of its servers is in the Registry.
 type Backend struct {
 	name      string
+	policy    string
 	registry  *Registry
 	shared    *shared
 	members   []*Member // in the order of the config
@@ -45,7 +46,7 @@ type Options struct {
 // New makes a backend of its section of the config. Close must be called when the config is let go.
 func New(name string, cfg config.Backend, registry *Registry, options Options) *Backend {
 	b := &Backend{
-		name: name, registry: registry, shared: registry.acquireBackend(name), options: options,
+		name: name, policy: cfg.Policy, registry: registry, shared: registry.acquireBackend(name), options: options,
 		main: &group{}, backup: &group{}, eject: cfg.Eject, retry: cfg.Retry, check: cfg.Health,
 		slowStart: cfg.SlowStart, serveDown: cfg.AllDown == "serve",
 	}

@@ -23,11 +23,14 @@ func (b *Backend) Do(r *Request) error {
 		case failure == nil && !b.isRefused(r):
 			return nil
 		case failure == nil:
+			b.shared.retries.Add(1)
 			r.Discard()
 		case failure.Cause == cause.Full && failure.Unsent:
 			r.full++ // nothing was tried, so that it is no retry
 		case !b.again(r, failure):
 			return failure
+		default:
+			b.shared.retries.Add(1)
 		}
 	}
 }
@@ -53,8 +56,11 @@ func (b *Backend) choose(r *Request) (m *Member, failure *cause.Error) {
 	if b.shared.queue.isEmpty() {
 		m = b.pick(r, r.at)
 	}
-	if m == nil {
+	switch {
+	case m == nil:
 		m, failure = b.wait(r)
+	case b.serveDown && !m.available(r.at):
+		b.wentDown()
 	}
 	if b.options.Request > 0 {
 		left := max(b.options.Request-(r.at-r.started), time.Millisecond)
@@ -137,7 +143,24 @@ func (b *Backend) hasRetry(r *Request) bool {
 }
 
 func (b *Backend) withinBudget(at time.Duration) bool {
-	return b.shared.budget.take(at, float64(b.retry.Budget)/100)
+	ok := b.shared.budget.take(at, float64(b.retry.Budget)/100)
+	if !ok {
+		b.shared.unaffordable.Add(1)
+	}
+	return ok
+}
+
+// Counts are what the backend's requests came to since it is in the config.
+type Counts struct {
+	Requests     uint64
+	Retries      uint64 // attempts beside the first of each request
+	Unaffordable uint64 // retries that were not made because the budget was used up
+}
+
+// Counts returns them as they are now.
+func (b *Backend) Counts() Counts {
+	s := b.shared
+	return Counts{s.budget.requests.Load(), s.retries.Load(), s.unaffordable.Load()}
 }
 
 // isServers is true for the failures of a server; nobody else's get better elsewhere.
@@ -206,7 +229,7 @@ func (b *Backend) Candidates(r *Request) []Candidate {
 		case m.config.Backup:
 			add(m, "no main server is left")
 		case m.available(at):
-			add(m, "picked by policy")
+			add(m, b.why())
 		default:
 			add(m, "nobody else is available")
 		}
@@ -218,6 +241,14 @@ func (b *Backend) Candidates(r *Request) []Candidate {
 	}
 	r.tried = r.tried[:0]
 	return list
+}
+
+// why says how an available server is picked.
+func (b *Backend) why() string {
+	if b.policy == "random_two" {
+		return "picked by random_two, which draws anew each time"
+	}
+	return "picked by " + b.policy
 }
 
 var _ health.Reporter = (*Standing)(nil)

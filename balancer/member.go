@@ -144,6 +144,9 @@ func (m *Member) attempt(r *Request) *cause.Error {
 		r.attempts = append(r.attempts, attempt)
 		m.latency.observe(ended, took)
 		m.answered(r.Response.Status, c, ended)
+		if m.backend.IsDown() {
+			m.backend.cameUp(m.Address(), ended)
+		}
 		return nil
 	}
 	m.leave()
@@ -182,6 +185,9 @@ func (m *Member) enter(at time.Duration) (c claims, ok bool) {
 		return c, true
 	}
 	early := m.backend.desperate(at)
+	if early {
+		m.backend.wentDown()
+	}
 	c.outage = early
 	if c.eject, ok = m.claim(&m.eject, at, early); ok {
 		c.connect, ok = m.claim(&m.connect, at, early)

@@ -145,6 +145,9 @@ func (b *Backend) wait(r *Request) (*Member, *cause.Error) {
 	failure := b.lastFailure(r, b.refusal(r.at))
 	q := &b.shared.queue
 	if failure.Cause != cause.Full {
+		if b.desperate(r.at) {
+			b.wentDown()
+		}
 		return nil, failure
 	}
 	w := q.join(r)

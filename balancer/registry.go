@@ -2,6 +2,7 @@ package balancer
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"l7/config"
@@ -92,6 +93,10 @@ type shared struct {
 	live   bool // it has served: a server that joins it is a newcomer; guarded by the registry
 	budget *budget
 	queue  queue
+	down   atomic.Bool // see outage.go
+
+	retries      atomic.Uint64 // see Counts
+	unaffordable atomic.Uint64
 
 	ejecting sync.Mutex // held from counting who is out to ejecting one more
 }

@@ -21,7 +21,7 @@ type Request struct {
 	at       time.Duration // the time, as of the last look at the clock: it is read once for each attempt
 	patience time.Duration // until when it waits for a place; 0: it has not had to
 	tried    []*Member     // in this request, in order
-	full     int       // how many of them had no place for it
+	full     int           // how many of them had no place for it
 	attempts []Attempt
 	picked   *Member // by a fasthttp.LBClient
 	carrier  fasthttp.Request

@@ -97,11 +97,14 @@ func (s *Standing) changed(state, reason string) {
 	s.registry.observe(c)
 }
 
-// Change is a change of a server's state.
+// Change is a change of a server's state, or with no address a backend's.
 type Change struct {
 	Time    time.Time
 	Backend string
 	Address config.Address
-	State   string // healthy, unhealthy, ejected, readmitted, draining, available
+	State   string // healthy, unhealthy, ejected, readmitted, draining, available; of a backend down, up
 	Reason  string
 }
+
+// IsBackends is true for a change that concerns all of a backend.
+func (c Change) IsBackends() bool { return c.Address == config.Address{} }

@@ -73,6 +73,13 @@ func outage(t *testing.T, backend, down, up, reason string) {
 	assert.Less(t, first, 2*time.Second)
 	assert.Less(t, all, 2*time.Second, "a server stays out as if each try during the outage had been one too many")
 
+	changes := l.log("backend changed")
+	require.Len(t, changes, 2, "one line when nobody is left, one when somebody is back")
+	for i, state := range []string{"down", "up"} {
+		assert.Equal(t, state, changes[i].field("state"))
+		assert.Equal(t, "example.com", changes[i].field("backend"))
+	}
+	assert.Equal(t, "error", changes[0].field("level"))
 	for _, a := range actors {
 		flips := l.flips(a)
 		for i := 1; i < len(flips); i++ {

@@ -57,7 +57,7 @@ func TestExplain(t *testing.T) {
 		require.Contains(t, d.Added, "X-Forwarded-For: 192.0.2.7")
 		require.Equal(t, []string{"X-Forwarded-For: 1.2.3.4", "X-Api-Key: ***", "Connection: X-Api-Key"}, d.Removed)
 		require.Equal(t, []Candidate{
-			{"http://127.0.0.1:1", "available", 1, 0, false, "picked by policy"},
+			{"http://127.0.0.1:1", "available", 1, 0, false, "picked by first"},
 			{"http://127.0.0.1:3", "available", 1, 0, true, "no main server is left"},
 			{"http://127.0.0.1:2", "weight 0", 0, 0, false, "passed over: weight 0"},
 		}, d.Servers)
