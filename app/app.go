@@ -211,7 +211,7 @@ func NewParts(observe func(balancer.Change)) server.Parts {
 	_, _ = rand.Read(secret) // it never fails: crypto/rand ends the process instead
 	return server.Parts{
 		Registry: balancer.NewRegistry(pools, observe), Verifier: auth.NewVerifier(), Pools: pools,
-		Limiters: server.NewLimiters(), Secret: secret,
+		Limiters: server.NewLimiters(), Cells: server.NewCells(), Secret: secret,
 	}
 }
 

@@ -109,6 +109,9 @@ func (b *Backend) stick(cfg config.Sticky) {
 // Name is the backend's key in the config.
 func (b *Backend) Name() string { return b.name }
 
+// Policy is the name of what picks a server.
+func (b *Backend) Policy() string { return b.policy }
+
 // Members are the backend's servers in the order of the config.
 func (b *Backend) Members() []*Member { return b.members }
 

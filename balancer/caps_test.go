@@ -84,7 +84,7 @@ func TestMaxConnectionsIsFull(t *testing.T) {
 	_, next := asked(t, b)
 	next.Finish()
 	require.Equal(t, 1, b.members[0].Connections())
-	_, failures := b.members[0].Counts()
+	_, failures := counts(b.members[0])
 	require.Zero(t, failures)
 }
 

@@ -125,6 +125,14 @@ func (m *Member) DoDeadline(req *fasthttp.Request, _ *fasthttp.Response, _ time.
 // errTaken is the failure of an attempt at a server that somebody else has taken the last place of, or is trying out.
 var errTaken = &cause.Error{Cause: cause.Full, Unsent: true, Err: errors.New("another request was faster")}
 
+// try is one attempt, as far as the server is judged by it.
+type try struct {
+	claims
+	shard uint          // to count it in
+	ended time.Duration // when it had ended, by Now
+	took  time.Duration // until the response's head had come
+}
+
 // attempt has the server answer, and learns from how it does.
 func (m *Member) attempt(r *Request) *cause.Error {
 	c, ok := m.enter(r.at)
@@ -136,22 +144,19 @@ func (m *Member) attempt(r *Request) *cause.Error {
 	r.Caps = exchange.Caps{Connections: m.config.MaxConnections, Idle: m.config.MaxIdle}
 	r.Account = m
 	err := m.Server.Do(r.Exchange)
-	ended := now()
-	took := ended - r.at
-	attempt := Attempt{Address: m.Address(), Took: took}
+	r.ended = Now()
+	t := try{claims: c, shard: r.Shard, ended: r.ended, took: r.ended - r.at}
+	attempt := Attempt{Address: m.Address(), Took: t.took}
 	if err == nil {
 		attempt.Status = r.Response.Status
 		r.attempts = append(r.attempts, attempt)
-		m.latency.observe(ended, took)
-		m.answered(r.Response.Status, c, ended)
-		if m.backend.IsDown() {
-			m.backend.cameUp(m.Address(), ended)
-		}
+		m.latency.observe(t.ended, t.took)
+		m.answered(r.Response.Status, t)
 		return nil
 	}
 	m.leave()
 	failure := asFailure(err)
-	m.failed(failure, c, ended)
+	m.failed(failure, t)
 	if failure.Cause != cause.Full {
 		attempt.Cause = failure.Cause
 		r.attempts = append(r.attempts, attempt)
@@ -229,27 +234,39 @@ func (m *Member) leave() {
 func (m *Member) Ended() { m.leave() }
 
 // answered is told of a response. What is not claimed is reported only while the server is in: the rest is old news.
-func (m *Member) answered(status int, c claims, at time.Duration) {
-	m.attempts.Add(1)
-	back := m.connected(c, at)
-	for _, bad := range m.backend.eject.Statuses {
-		if bad.Contains(status) {
-			m.count("status "+strconv.Itoa(status), c, at)
-			return
-		}
+func (m *Member) answered(status int, t try) {
+	back := m.connected(t)
+	bad := m.backend.isBad(status)
+	m.cells.Observe(t.shard, status, bad, t.took)
+	if bad {
+		m.count("status "+strconv.Itoa(status), t)
+		return
 	}
-	if c.eject || m.eject.State(at) == health.In {
-		back = m.eject.Succeeded(at) || back
+	if t.eject || m.eject.State(t.ended) == health.In {
+		back = m.eject.Succeeded(t.ended) || back
 	}
 	if back {
 		m.began()
 		m.changed("readmitted", "it answered with status "+strconv.Itoa(status))
 	}
+	if m.backend.IsDown() {
+		m.backend.cameUp(m.Address(), t.ended)
+	}
+}
+
+// isBad is true for a status that counts against the server.
+func (b *Backend) isBad(status int) bool {
+	for _, bad := range b.eject.Statuses {
+		if bad.Contains(status) {
+			return true
+		}
+	}
+	return false
 }
 
 // connected is told that the server could be connected to. It is true when it could not before.
-func (m *Member) connected(c claims, at time.Duration) (back bool) {
-	return (c.connect || m.connect.State(at) == health.In) && m.connect.Succeeded(at)
+func (m *Member) connected(t try) (back bool) {
+	return (t.connect || m.connect.State(t.ended) == health.In) && m.connect.Succeeded(t.ended)
 }
 
 // thresholds are the backend's for a failed attempt. While nobody is available a server is tried before its time is over, again and again:
@@ -263,41 +280,39 @@ func (m *Member) thresholds(c claims) health.Thresholds {
 }
 
 // failed is told of an attempt without a response. What the client or we did says nothing of the server.
-func (m *Member) failed(failure *cause.Error, c claims, at time.Duration) {
+func (m *Member) failed(failure *cause.Error, t try) {
 	switch failure.Cause {
 	case cause.ConnectRefused, cause.ConnectTimeout, cause.ConnectFailed, cause.NameUnresolved:
-		m.unclaim(claims{eject: c.eject})
-		m.attempts.Add(1)
-		m.failures.Add(1)
-		if !c.connect && m.connect.State(at) != health.In {
+		m.unclaim(claims{eject: t.eject})
+		m.cells.Observe(t.shard, 0, true, t.took)
+		if !t.connect && m.connect.State(t.ended) != health.In {
 			return
 		}
-		if out := m.connect.Failed(at, m.thresholds(c), nil); out > 0 && !c.connect && m.eject.State(at) == health.In { // or it was out before
+		if out := m.connect.Failed(t.ended, m.thresholds(t.claims), nil); out > 0 && !t.connect && m.eject.State(t.ended) == health.In { // or it was out before
 			m.changed("ejected", fmt.Sprintf("for %s: %v", out, failure))
 		}
 	case cause.ServerClosed, cause.ServerTimeout, cause.BadResponse:
-		m.attempts.Add(1)
-		if m.connected(c, at) && !c.eject {
+		m.cells.Observe(t.shard, 0, true, t.took)
+		if m.connected(t) && !t.eject {
 			m.began()
 			m.changed("readmitted", "it can be connected to")
 		}
-		m.count(failure.Error(), c, at)
+		m.count(failure.Error(), t)
 	default:
-		m.unclaim(c)
+		m.unclaim(t.claims)
 	}
 }
 
 // count counts a failure that is not one of the connect, and ejects the server when it is one too many in a row and enough others
 // are left.
-func (m *Member) count(reason string, c claims, at time.Duration) {
-	m.failures.Add(1)
-	if !c.eject && m.eject.State(at) != health.In {
+func (m *Member) count(reason string, t try) {
+	if !t.eject && m.eject.State(t.ended) != health.In {
 		return
 	}
 	m.backend.shared.ejecting.Lock()
-	out := m.eject.Failed(at, m.thresholds(c), m.backend.mayEject)
+	out := m.eject.Failed(t.ended, m.thresholds(t.claims), m.backend.mayEject)
 	m.backend.shared.ejecting.Unlock()
-	if out > 0 && !c.eject && m.connect.State(at) == health.In { // or it was out before
+	if out > 0 && !t.eject && m.connect.State(t.ended) == health.In { // or it was out before
 		m.changed("ejected", fmt.Sprintf("for %s: %s", out, reason))
 	}
 }

@@ -155,7 +155,9 @@ func (b *Backend) wait(r *Request) (*Member, *cause.Error) {
 		return nil, failure
 	}
 	r.forgetFull()
+	joined := r.at
 	m, failure := b.waitFor(w, r)
+	r.queued += now() - joined
 	q.leave(w, m != nil)
 	return m, failure
 }

@@ -45,7 +45,7 @@ func (r *Registry) acquire(backend string, addr config.Address, idle time.Durati
 	key := standingKey{backend, addr}
 	s = r.standings[key]
 	if s == nil {
-		s = &Standing{Server: r.server(addr, idle), backend: backend, registry: r}
+		s = &Standing{Server: r.server(addr, idle), backend: backend, name: addr.String(), registry: r}
 		s.Server.users++
 		r.standings[key] = s
 		isNew = true

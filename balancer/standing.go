@@ -7,6 +7,7 @@ import (
 	"l7/config"
 	"l7/exchange"
 	"l7/health"
+	"l7/metrics"
 )
 
 // Server is what is known of an address by all backends that have it: its connections, requests in flight, and whether it can
@@ -23,6 +24,7 @@ type Server struct {
 type Standing struct {
 	*Server
 	backend  string
+	name     string // the address as text
 	registry *Registry
 	eject    health.Ejection // by requests that failed
 	verdict  atomic.Uint32   // of active checks
@@ -30,9 +32,8 @@ type Standing struct {
 	inFlight atomic.Int64
 	since    atomic.Int64 // when it became available, for its slow start; 0: long ago
 	history  history
-	attempts atomic.Uint64
-	failures atomic.Uint64
-	users    int // members; guarded by the registry
+	cells    metrics.Server // the attempts made at it
+	users    int            // members; guarded by the registry
 }
 
 // The verdicts of active checks.
@@ -56,11 +57,17 @@ func (s *Standing) Drain(drained bool) {
 	s.changed("available", "draining is over")
 }
 
+// Name is the address as text.
+func (s *Standing) Name() string { return s.name }
+
 // InFlight is the number of the backend's requests that the server has.
 func (s *Standing) InFlight() int { return int(s.inFlight.Load()) }
 
-// Counts are the attempts made at the server for this backend, and how many of them failed by its fault.
-func (s *Standing) Counts() (attempts, failures uint64) { return s.attempts.Load(), s.failures.Load() }
+// Cells count the attempts made at the server for this backend.
+func (s *Standing) Cells() *metrics.Server { return &s.cells }
+
+// IsDrained is true while the server gets no new work because somebody asked for it.
+func (s *Standing) IsDrained() bool { return s.drained.Load() }
 
 // History are the last changes of the server's state, the oldest first.
 func (s *Standing) History() []Change { return s.history.all() }

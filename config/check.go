@@ -27,6 +27,12 @@ func (l *loader) shorthands() {
 	if len(config.Forwarding) == 0 {
 		config.Forwarding = nil
 	}
+	if len(config.Log.AccessRedact) == 0 {
+		config.Log.AccessRedact = nil
+	}
+	if len(config.Admin.Users) == 0 {
+		config.Admin.Users = nil
+	}
 	if len(config.Expect) == 0 {
 		config.Expect = nil
 	}
@@ -121,6 +127,7 @@ func (l *loader) check() {
 		l.checkUpgrades(name, backend.Upgrade)
 		backendCheck{l, []string{"backends", name}, unread}.check(&backend)
 	}
+	l.checkAdmin(&config.Admin, unread)
 	for i := range config.Expect {
 		l.checkExpect(i, unread)
 	}

@@ -39,6 +39,10 @@ type Config struct {
 	Forwarding []string `koanf:"forwarding" enum:"x-real-ip,x-forwarded-port,forwarded,via,x-request-id"`
 	// Underscores lets fields pass whose names hold an underscore, which many servers cannot tell from a hyphen.
 	Underscores bool `koanf:"underscores"`
+	// Admin says where the running process can be asked and told things.
+	Admin Admin `koanf:"admin"`
+	// Watch reloads the config when its file changes.
+	Watch bool `koanf:"watch"`
 	// Drain says how the process stops.
 	Drain Drain `koanf:"drain"`
 	// Expect are requests with what has to become of them: a config in which one does not come true is refused.
@@ -58,6 +62,30 @@ type Listener struct {
 type Log struct {
 	// Level is the least important level that is written: debug, info, warn or error.
 	Level string `koanf:"level" enum:"debug,info,warn,error"`
+	// Access is the format of the access log, a line for each request: off, json, logfmt or clf (Apache's combined format).
+	Access string `koanf:"access" enum:"off,json,logfmt,clf"`
+	// AccessFile is where the access log goes; '-' is standard output. A file is opened anew on HUP.
+	AccessFile string `koanf:"access_file" example:"/var/log/l7/access.log"`
+	// AccessSample is how many of the requests are logged; those that failed are always.
+	AccessSample Percent `koanf:"access_sample" example:"10%"`
+	// AccessSlow keeps all but requests that took at least so long, or failed, out of the access log; 0s: none.
+	AccessSlow time.Duration `koanf:"access_slow"`
+	// AccessRedact names the keys of a URL's query whose values are not logged.
+	AccessRedact []string `koanf:"access_redact" example:"token"`
+}
+
+// Admin says where the running process can be asked and told things.
+type Admin struct {
+	// Socket is a unix socket for the commands that talk to the running process. Empty: /run/l7/admin.sock, or l7/admin.sock under
+	// XDG_RUNTIME_DIR when not root; off: none.
+	Socket string `koanf:"socket" example:"/run/l7/admin.sock"`
+	// Listen is an address for the status page, the metrics and the API; empty: none. One beyond loopback needs users.
+	Listen string `koanf:"listen" example:"127.0.0.1:9901"`
+	// Users are the logins that may use Listen, with their passwords in plain text or hashed (`l7 passwd`). None: whoever can connect may
+	// look, and change nothing.
+	Users map[string]Secret `koanf:"users"`
+	// Pprof offers Go's profiles under /debug/pprof.
+	Pprof bool `koanf:"pprof"`
 }
 
 // Timeouts bound each phase of a request. Zero means no bound.
@@ -104,6 +132,8 @@ type Limits struct {
 
 // Drain says how the process stops.
 type Drain struct {
+	// Delay is how long requests are still taken once the process was told to stop, while /readyz says that it is about to.
+	Delay time.Duration `koanf:"delay"`
 	// Timeout is how long requests in flight may take to finish once the process was told to stop.
 	Timeout time.Duration `koanf:"timeout"`
 }
@@ -246,7 +276,7 @@ type Server struct {
 // Default is what every layer builds upon. It listens on nothing yet, which Load makes ':80', and has no backend.
 func Default() Config {
 	return Config{
-		Log: Log{Level: "info"},
+		Log: Log{Level: "info", Access: "off", AccessFile: "-", AccessSample: 100},
 		Timeouts: Timeouts{
 			Header:         10 * time.Second,
 			Body:           30 * time.Second,

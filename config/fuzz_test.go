@@ -144,6 +144,7 @@ func putBack(t *testing.T, text string, config *Config) []byte {
 		}
 	}
 	put(valueOf(root, "users"), config.Users)
+	put(valueOf(valueOf(root, "admin"), "users"), config.Admin.Users)
 	backends := valueOf(root, "backends")
 	for i := 0; i < len(backends.Content); i += 2 {
 		node, backend := backends.Content[i+1], config.Backends[backends.Content[i].Value]

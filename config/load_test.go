@@ -264,7 +264,7 @@ func TestLoadErrors(t *testing.T) {
 	f("port: 80\nlisten: ':80'\n"+aBackend, "", Args{Port: "81"}, "l7.yml:1:7: port: port is short for listen, and both are given; listen is at l7.yml:2:9")
 	f("port: [1]\nx: 1", "L7_NONSENSE=x", Args{Port: "-1"},
 		"l7.yml:1:7: port: want a whole number from 0 to 65535, as in 8080; this is a list",
-		"l7.yml:2:1: x: unknown key; known here: port, listen, users, users_file, debug, log, timeouts, limits, trusted_proxies, forwarding, underscores, drain, expect, backends",
+		"l7.yml:2:1: x: unknown key; known here: port, listen, users, users_file, debug, log, timeouts, limits, trusted_proxies, forwarding, underscores, admin, watch, drain, expect, backends",
 		"L7_NONSENSE: unknown variable; a key of the file is written as in L7_TIMEOUTS__CONNECT=2s",
 		`--port: port: cannot use "-1"; want a whole number from 0 to 65535, as in 8080`)
 }

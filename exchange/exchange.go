@@ -65,8 +65,9 @@ type Exchange struct {
 
 	// ---
 
-	Response  http1.Response // the head of the final response, or of 101
-	Continues bool           // the request's body has been sent, or the rest of it will be
+	Response   http1.Response // the head of the final response, or of 101
+	Connecting time.Duration  // how long connecting took; zero on a kept connection
+	Continues  bool           // the request's body has been sent, or the rest of it will be
 
 	server      *Server
 	conn        *serverConn

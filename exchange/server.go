@@ -81,6 +81,7 @@ func (s *Server) Do(x *Exchange) error {
 	x.server, x.busy = s, true
 	x.whole = x.Body.Done() && !x.spilled
 	x.heard, x.Continues, x.cutShort, x.tunneled = false, false, false, false
+	x.Connecting = 0
 	err := s.attempt(x)
 	if err != nil {
 		x.busy = false
@@ -126,7 +127,9 @@ func (s *Server) connect(x *Exchange) (*serverConn, *cause.Error) {
 	if !s.makeRoom(x.Caps.Connections) {
 		return nil, &cause.Error{Cause: cause.Full, Err: fmt.Errorf("%s: max_connections (%d) are open", s.addr, x.Caps.Connections)}
 	}
+	started := time.Now()
 	nc, err := dial(s.addr, x.Timeouts.Connect)
+	x.Connecting += time.Since(started)
 	if err != nil {
 		s.open.cancel()
 		return nil, failedConnect(s.addr, err)

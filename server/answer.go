@@ -23,6 +23,10 @@ var errTwoAuthorizations = errors.New("the request has more than one Authorizati
 // connection is of no further use.
 func (ss *session) fail(why cause.Cause, err error) bool {
 	ss.logAnswer(why, err)
+	ss.record.cause = why
+	if !ss.answered {
+		ss.record.status = why.Status()
+	}
 	if why == cause.ClientGone || ss.answered {
 		return false
 	}
@@ -58,6 +62,9 @@ func (ss *session) appendAnswer(dst []byte, why cause.Cause, retry int, keep boo
 	status := why.Status()
 	code, text := strconv.Itoa(status), http.StatusText(status)
 	body := code + " " + text + ": " + why.String() + "\n"
+	if !ss.isHead() {
+		ss.record.out = int64(len(body))
+	}
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = append(dst, code...)
 	dst = append(dst, ' ')

@@ -160,7 +160,7 @@ func (d *Decision) pass(ss *session, b *backend) {
 	sent := ss.appendRequestHead(nil, ss.upgradeTo(b), false)
 	d.Removed, d.Added = difference(ss.req.Bytes(), sent)
 	ss.request.Key, ss.request.Stuck = b.key(ss), ss.stuck(b)
-	d.Policy = b.policy
+	d.Policy = b.Policy()
 	for _, c := range b.Candidates(ss.request) {
 		d.Servers = append(d.Servers, candidate(c))
 	}

@@ -33,7 +33,7 @@ func explaining(t *testing.T) *Snapshot {
 	loaded, err := config.Load(config.Args{File: configFile(t, explained)}, nil)
 	require.NoError(t, err)
 	pools := exchange.NewPools()
-	parts := Parts{Registry: balancer.NewRegistry(pools, func(balancer.Change) {}), Verifier: auth.NewVerifier(), Pools: pools, Limiters: NewLimiters()}
+	parts := Parts{Registry: balancer.NewRegistry(pools, func(balancer.Change) {}), Verifier: auth.NewVerifier(), Pools: pools, Limiters: NewLimiters(), Cells: NewCells()}
 	snapshot, findings := NewSnapshot(&loaded.Config, parts)
 	require.Empty(t, findings)
 	t.Cleanup(snapshot.Close)

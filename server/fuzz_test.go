@@ -36,7 +36,7 @@ func startFuzzed(f *testing.F, origin net.Addr) *proxy {
 	loaded, err := config.Load(config.Args{File: file}, nil)
 	require.NoError(f, err)
 	pools := exchange.NewPools()
-	snapshot, findings := NewSnapshot(&loaded.Config, Parts{Registry: balancer.NewRegistry(pools, func(balancer.Change) {}), Verifier: auth.NewVerifier(), Pools: pools, Limiters: NewLimiters()})
+	snapshot, findings := NewSnapshot(&loaded.Config, Parts{Registry: balancer.NewRegistry(pools, func(balancer.Change) {}), Verifier: auth.NewVerifier(), Pools: pools, Limiters: NewLimiters(), Cells: NewCells()})
 	require.Empty(f, findings)
 	s := New(zerolog.Nop(), snapshot, pools)
 	opening, err := s.Open([]config.ListenAddress{{Network: "tcp", Addr: "127.0.0.1:0"}})

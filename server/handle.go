@@ -46,6 +46,7 @@ func (ss *session) decide() verdict {
 		return v
 	}
 	to := ss.snapshot.route(host, ss.req.Path())
+	ss.record.backend = to.backend
 	if wait, ok := to.backend.take(ss); !ok {
 		return verdict{cause: cause.RateLimited, err: &cause.Error{Cause: cause.RateLimited, Unsent: true, RetryAfter: wait}}
 	}
@@ -84,7 +85,6 @@ func countFields(r *http1.Request, k http1.Kind) (n int) {
 // prepare makes of the client's request the one that is sent to a server, once for all attempts.
 func (ss *session) prepare(b *backend) error {
 	x := ss.exchange
-	ss.request.Reset()
 	x.Client, x.Method, x.Body = ss, ss.req.Method(), &ss.body
 	x.Timeouts, x.Limits = ss.snapshot.exchange, ss.snapshot.responseLimits
 	x.Repeatable = ss.req.Idempotent()
@@ -148,7 +148,9 @@ func (ss *session) respond() bool {
 	keep := marked && ss.req.Persistent() && x.Continues && !ss.conn.isEnding()
 	ss.head = ss.appendResponseHead(ss.head[:0], framing, keep)
 	ss.answered = true
+	ss.record.status = x.Response.Status
 	err := x.Relay(ss.head, chunked, ss.responseTrailers())
+	ss.record.out = x.Written()
 	if err == nil && marked {
 		x.FinishUpload()
 	}
@@ -166,6 +168,7 @@ func (ss *session) cut(err error, marked bool) bool {
 		ss.answered = false
 		return ss.fail(causeOf(err), err)
 	}
+	ss.record.cause = causeOf(err)
 	ss.logCut(err)
 	if !marked || causeOf(err) == cause.ClientTimeout {
 		// The end of the connection would look like the end of the response; and what a client does not read the system
@@ -181,12 +184,14 @@ func (ss *session) tunnel() bool {
 	x := ss.exchange
 	ss.head = ss.appendSwitch(ss.head[:0])
 	ss.answered = true
+	ss.keepEntry()
 	ended := ss.describe(ss.server.log.Debug())
 	early := bytes.Clone(ss.body.Ahead())
 	ss.req.Reset()
 	ss.release()
 	toClient, toServer := x.Tunnel(ss.head, early)
 	x.Finish()
+	ss.record.in, ss.record.out = toServer, toClient
 	ended.Int64("to_client", toClient).Int64("to_server", toServer).Msg("tunnel ended")
 	return false
 }

@@ -62,7 +62,7 @@ func build(t *testing.T, yaml string) (*Snapshot, *exchange.Pools) {
 	loaded, err := config.Load(config.Args{File: file}, nil)
 	require.NoError(t, err)
 	pools := exchange.NewPools()
-	parts := Parts{Registry: balancer.NewRegistry(pools, func(balancer.Change) {}), Verifier: auth.NewVerifier(), Pools: pools, Limiters: NewLimiters()}
+	parts := Parts{Registry: balancer.NewRegistry(pools, func(balancer.Change) {}), Verifier: auth.NewVerifier(), Pools: pools, Limiters: NewLimiters(), Cells: NewCells()}
 	snapshot, findings := NewSnapshot(&loaded.Config, parts)
 	require.Empty(t, findings)
 	return snapshot, pools

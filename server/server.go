@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/valyala/fasthttp"
 
+	"l7/balancer"
 	"l7/config"
 	"l7/exchange"
 )
@@ -24,12 +25,12 @@ import (
 type Server struct {
 	log     zerolog.Logger
 	limited zerolog.Logger // for lines that clients can cause
-	started time.Time
 
 	snapshot  atomic.Pointer[Snapshot]
 	listeners map[config.ListenAddress]*listener
 	conns     conns
 	sessions  sync.Pool
+	shards    atomic.Uint64 // given to sessions
 	pools     *exchange.Pools
 	tidier    tidier
 	http      fasthttp.Server
@@ -43,7 +44,6 @@ func New(log zerolog.Logger, snapshot *Snapshot, pools *exchange.Pools) *Server 
 	s := &Server{
 		log:       log,
 		limited:   log.Sample(&zerolog.BurstSampler{Burst: clientLines, Period: time.Second}),
-		started:   time.Now(),
 		listeners: map[config.ListenAddress]*listener{},
 		pools:     pools,
 		tidier:    tidier{collect: collect},
@@ -72,8 +72,8 @@ const (
 	workerIdle = time.Second
 )
 
-// now is the time since the server started: the cheap half of time.Now.
-func (s *Server) now() time.Duration { return time.Since(s.started) }
+// now is the time that all is measured in, the balancer's: the cheap half of time.Now.
+func (s *Server) now() time.Duration { return balancer.Now() }
 
 // Snapshot is the one in force.
 func (s *Server) Snapshot() *Snapshot { return s.snapshot.Load() }

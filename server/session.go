@@ -8,6 +8,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"l7/accesslog"
 	"l7/balancer"
 	"l7/cause"
 	"l7/exchange"
@@ -21,6 +22,7 @@ const maxHost = 256
 // session is all that serving a connection takes. It belongs to the connection while it is busy, and to a pool after.
 type session struct {
 	server   *Server
+	shard    uint // what its requests are counted in
 	conn     *conn
 	snapshot *Snapshot
 	request  *balancer.Request
@@ -39,10 +41,12 @@ type session struct {
 	answered  bool // something of the response has been written
 	continued bool // 100 (Continue) has been sent
 	login     string
+	record    record
+	entry     accesslog.Entry // of the request that is logged just now
 }
 
 func newSession(s *Server) *session {
-	ss := &session{server: s}
+	ss := &session{server: s, shard: uint(s.shards.Add(1))}
 	ss.renew()
 	return ss
 }
@@ -51,6 +55,7 @@ func newSession(s *Server) *session {
 func (ss *session) renew() {
 	ss.exchange = exchange.New()
 	ss.request = balancer.NewRequest(ss.exchange)
+	ss.request.Shard = ss.shard
 }
 
 // serveConn is what fasthttp calls for each connection that it takes on; see preface. A session is fetched when there is something
@@ -93,7 +98,6 @@ func (ss *session) serve() bool {
 			c.lingerClose(ss.maySend())
 			return false
 		}
-		c.idleSince = ss.server.now()
 		ss.keepUnread()
 	}
 	return true
@@ -123,12 +127,22 @@ func (ss *session) one() (keep bool) {
 	defer ss.recovered(&keep)
 	ss.answered, ss.continued, ss.login, ss.id, ss.cookie = false, false, "", ss.id[:0], ""
 	ss.req.Reset()
+	ss.request.Reset()
+	ss.record = record{told: true} // nothing has been asked yet
 	n, err := ss.readHead()
+	if err == io.EOF { //nolint:errorlint // as the socket returns it
+		ss.unread = nil
+		return false
+	}
+	ss.record = record{began: ss.server.now()}
 	ss.startBody(n, err == nil)
 	if err != nil {
-		return ss.unreadable(err)
+		keep = ss.unreadable(err)
+	} else {
+		keep = ss.handle()
 	}
-	return ss.handle()
+	ss.tell()
+	return keep
 }
 
 // recovered answers for a fault of ours.
@@ -145,6 +159,9 @@ func (ss *session) recovered(keep *bool) {
 		_ = ss.conn.sock.Reset() // what the client has got must not look like the whole
 	}
 	ss.fail(cause.Internal, fmt.Errorf("panic: %v\n%s", fault, debug.Stack()))
+	if !ss.record.told {
+		ss.tell()
+	}
 }
 
 // readHead reads a request's head and returns its length.
@@ -209,9 +226,6 @@ func (ss *session) startBody(n int, readable bool) {
 
 // unreadable answers what is no request, or none in time.
 func (ss *session) unreadable(err error) bool {
-	if err == io.EOF { //nolint:errorlint // as the socket returns it
-		return false
-	}
 	if ss.snapshot.forwarding.requestID {
 		ss.requestID()
 	}

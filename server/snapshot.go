@@ -8,11 +8,13 @@ import (
 	"strconv"
 	"strings"
 
+	"l7/accesslog"
 	"l7/auth"
 	"l7/balancer"
 	"l7/config"
 	"l7/exchange"
 	"l7/http1"
+	"l7/metrics"
 	"l7/ratelimit"
 	"l7/route"
 )
@@ -22,7 +24,10 @@ import (
 type Snapshot struct {
 	// Generation counts the snapshots of a process from 1.
 	Generation uint64
+	// Access logs each request that is over; nil: nobody does.
+	Access *accesslog.Log
 
+	cells    *Cells
 	table    *route.Table
 	backends []backend
 	limiters *Limiters
@@ -46,7 +51,7 @@ type backend struct {
 	users    *auth.Users // nil: no authentication
 	upgrades []string    // protocols that a client may switch to, in lower case
 
-	policy      string
+	cells       *metrics.Backend
 	limiter     *ratelimit.Limiter    // nil: none
 	sharedLimit bool                  // by all clients
 	key         func(*session) uint64 // what consistent_hash goes by
@@ -60,6 +65,7 @@ type Parts struct {
 	Verifier *auth.Verifier
 	Pools    *exchange.Pools
 	Limiters *Limiters
+	Cells    *Cells
 	Secret   []byte // signs the sticky cookies of backends without a secret
 }
 
@@ -113,6 +119,7 @@ func (s *Snapshot) Activate() {
 		b.Backend.Activate()
 	}
 	s.limiters.keep(s.backends)
+	s.cells.keep(s.backends)
 }
 
 // Close gives the servers back. Requests in flight finish.
@@ -222,7 +229,7 @@ func (b *builder) compile(rules []route.Rule) {
 }
 
 func (b *builder) backends(names []string) {
-	b.snapshot.limiters = b.parts.Limiters
+	b.snapshot.limiters, b.snapshot.cells = b.parts.Limiters, b.parts.Cells
 	b.snapshot.backends = make([]backend, len(names))
 	for i, name := range names {
 		b.snapshot.backends[i] = b.backend(name)
@@ -239,7 +246,7 @@ func (b *builder) backend(name string) backend {
 		Idle: b.cfg.Timeouts.ServerIdle, Grace: b.cfg.Drain.Timeout, Request: b.cfg.Timeouts.Request, StickySecret: b.parts.Secret,
 	}
 	result := backend{
-		Backend: balancer.New(name, cfg, b.parts.Registry, options), users: users, upgrades: lowered(cfg.Upgrade), policy: cfg.Policy,
+		Backend: balancer.New(name, cfg, b.parts.Registry, options), users: users, upgrades: lowered(cfg.Upgrade), cells: b.parts.Cells.get(name),
 		limiter: b.parts.Limiters.get(name, cfg.RateLimit), sharedLimit: cfg.RateLimit.Key == "backend",
 		key: newKey(cfg.Policy, cfg.Hash.On), cookie: cfg.Sticky.Cookie,
 	}

@@ -1,0 +1,55 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+)
+
+// checkAdmin refuses to open the admin listener to the network without a password in front of it.
+func (l *loader) checkAdmin(admin *Admin, unread map[string]bool) {
+	refuse := func(key, text string) {
+		path := []string{"admin", key}
+		if !unread[joinPath(path)] {
+			l.problems = append(l.problems, l.out.Problem(path, text))
+		}
+	}
+	if s := admin.Socket; s != "" && s != "off" {
+		if !filepath.IsAbs(s) {
+			refuse("socket", "want a path that begins with '/', or off")
+		} else if len(s) > maxSocketPath {
+			refuse("socket", "the path is too long for a socket")
+		}
+	}
+	address, err := admin.Address()
+	switch {
+	case err != nil:
+		refuse("listen", err.Error())
+	case address.Network == "tcp" && !isLoopback(address.Addr) && len(admin.Users) == 0 && !unread[joinPath([]string{"admin", "users"})]:
+		refuse("listen", "the address is open to the network and there is nobody to ask for a password; give admin.users, or listen on 127.0.0.1")
+	case address.Network == "unix" && strings.TrimPrefix(admin.Socket, "unix:") == address.Addr:
+		refuse("listen", "it is the same as admin.socket")
+	}
+}
+
+// Address is where the admin listener stands; the zero value where there is none.
+func (a *Admin) Address() (ListenAddress, error) {
+	if a.Listen == "" {
+		return ListenAddress{}, nil
+	}
+	return ParseListenAddress(a.Listen)
+}
+
+// isLoopback is true for an address that only the machine itself can reach.
+func isLoopback(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
