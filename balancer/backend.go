@@ -22,6 +22,7 @@ type Backend struct {
 	policy    string
 	registry  *Registry
 	shared    *shared
+	queue     config.Queue
 	members   []*Member // in the order of the config
 	main      *group
 	backup    *group
@@ -47,7 +48,7 @@ type Options struct {
 func New(name string, cfg config.Backend, registry *Registry, options Options) *Backend {
 	b := &Backend{
 		name: name, policy: cfg.Policy, registry: registry, shared: registry.acquireBackend(name), options: options,
-		main: &group{}, backup: &group{}, eject: cfg.Eject, retry: cfg.Retry, check: cfg.Health,
+		main: &group{}, backup: &group{}, eject: cfg.Eject, retry: cfg.Retry, check: cfg.Health, queue: cfg.Queue,
 		slowStart: cfg.SlowStart, serveDown: cfg.AllDown == "serve",
 	}
 	live := registry.isLive(b.shared)
@@ -55,7 +56,6 @@ func New(name string, cfg config.Backend, registry *Registry, options Options) *
 		b.add(server, live)
 	}
 	b.main.policy, b.backup.policy = b.policyOf(cfg.Policy, b.main), b.policyOf(cfg.Policy, b.backup)
-	b.shared.queue.configure(cfg.Queue)
 	if cfg.Sticky.Cookie != "" {
 		b.stick(cfg.Sticky)
 	}
@@ -115,12 +115,16 @@ func (b *Backend) Policy() string { return b.policy }
 // Members are the backend's servers in the order of the config.
 func (b *Backend) Members() []*Member { return b.members }
 
+// Config is the member's section of the config.
+func (m *Member) Config() config.Server { return m.config }
+
 // Stick is the value of the sticky cookie that leads to the member; empty where the backend has none.
 func (m *Member) Stick() string { return m.stick }
 
 // Activate puts the options of this config in force for servers that other configs use too, and starts the active checks.
 func (b *Backend) Activate() {
 	b.registry.setLive(b.shared)
+	b.shared.queue.configure(b.queue)
 	for _, m := range b.members {
 		m.KeepIdle(b.options.Idle)
 		if b.check.Path == "" {

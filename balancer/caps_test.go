@@ -157,8 +157,22 @@ func TestTheQueueIsWithinTheTimeForARequest(t *testing.T) {
 	bounded := options
 	bounded.Request = 50 * time.Millisecond
 	b := New("b", cfg, newRegistry(), bounded)
+	b.Activate()
 	defer b.Close()
 	_, held := asked(t, b)
 	require.Equal(t, cause.QueueTimeout, causeOf(t, b.Do(asking(t))))
 	held.Finish()
+}
+
+// A config that comes to nothing changes nothing of the queue in force. A bug had it take the new bounds before the config was in force.
+func TestARefusedConfigLeavesTheQueue(t *testing.T) {
+	registry := newRegistry()
+	cfg := section(script(t, answering("200 OK")).Server)
+	cfg.Queue = config.Queue{Length: 5, Timeout: time.Minute}
+	b := activated(t, registry, cfg, nil)
+	defer b.Close()
+	cfg.Queue = config.Queue{}
+	New("b", cfg, registry, options).Close()
+	require.Equal(t, 5, b.shared.queue.length)
+	require.Equal(t, time.Minute, b.shared.queue.timeout)
 }

@@ -96,8 +96,8 @@ func (b *Backend) pick(r *Request, at time.Duration) *Member {
 	return b.lastResort(r, at)
 }
 
-// lastResort is a server that is out although its time is not over, when there is no other: one request finds out whether it is back,
-// or with all_down: serve, every one does.
+// lastResort is a server that is out, when there is no other: a newcomer that has not been checked yet; one whose time is not over, for one
+// request to find out whether it is back; and with all_down: serve any one.
 func (b *Backend) lastResort(r *Request, at time.Duration) *Member {
 	for _, m := range b.members {
 		switch m.State(at) {
@@ -110,12 +110,18 @@ func (b *Backend) lastResort(r *Request, at time.Duration) *Member {
 			if r.hasTried(m) {
 				continue
 			}
-			if b.serveDown || m.mayReturn(at) {
+			if b.serveDown || m.mayReturn(at) || m.mayBegin() {
 				return m
 			}
 		}
 	}
 	return nil
+}
+
+// mayBegin is true for a newcomer whose first check is not over: when a reload replaces all servers of a backend, nobody else is left to
+// ask.
+func (m *Member) mayBegin() bool {
+	return m.verdict.Load() == awaited && !m.backend.check.Required
 }
 
 // mayReturn is true for a server that only failed requests keep out, for longer than the shortest ejection.

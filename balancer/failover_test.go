@@ -86,7 +86,7 @@ func failing(t *testing.T, change func(*config.Backend), servers ...config.Serve
 	if change != nil {
 		change(&cfg)
 	}
-	b := New("b", cfg, newRegistry(), options)
+	b := activated(t, newRegistry(), cfg, nil)
 	t.Cleanup(func() {
 		for _, m := range b.members {
 			require.Zero(t, m.InFlight())

@@ -79,8 +79,10 @@ func (s *Standing) Report(v health.Verdict) {
 	case v.Healthy && before != well:
 		s.eject.Readmit()
 		s.connect.Readmit()
-		if before != unknown {
+		if before == unwell || before == awaited && s.isNewcomer() {
 			s.began()
+		}
+		if before != unknown {
 			s.changed("healthy", v.Reason)
 		}
 	case !v.Healthy && before != unwell:
@@ -94,6 +96,9 @@ func verdictOf(v health.Verdict) uint32 {
 	}
 	return unwell
 }
+
+// isNewcomer is true for a server that was not there when its backend began to serve, or has been away since.
+func (s *Standing) isNewcomer() bool { return s.since.Load() != 0 }
 
 // began starts the slow start.
 func (s *Standing) began() { s.since.Store(int64(now())) }
