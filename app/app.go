@@ -5,27 +5,32 @@
 package app
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
+	"l7/admin"
+	"l7/admin/api"
 	"l7/auth"
 	"l7/balancer"
 	"l7/config"
 	"l7/exchange"
 	"l7/server"
-	"l7/signals"
+	"l7/systemd"
+	"l7/watch"
 )
 
-// App is one running l7. Its methods are for one goroutine, Addrs excepted.
+// App is one running l7. Run is for one goroutine; the rest may be called concurrently.
 type App struct {
 	source Source
 	base   zerolog.Logger // writes all levels
@@ -33,16 +38,38 @@ type App struct {
 	level  *atomic.Int32 // zerolog.Level of what is written
 	out    io.Writer
 
-	parts  server.Parts
-	loaded *config.Loaded
-	config *config.Config // see Plan
-	server *server.Server
+	identity identity
+	parts    server.Parts
+	server   *server.Server
+	events   events
+	rates    *rates
+	access   *access
+	room     *admin.Server
+	reloads  reloads
+	ending   chan struct{} // closed when nothing is watched any more
+	phase    phase
+
+	reloading sync.Mutex     // held from loading a config to putting it in force; guards watcher
+	watcher   *watch.Watcher // nil: nothing is watched
+	mu        sync.Mutex     // guards all below, which a reload writes
+	loaded    *config.Loaded
+	config    *config.Config // see Plan
+	reloaded  *api.Reload    // the last one; nil: there was none
+}
+
+// identity tells one process from another.
+type identity struct {
+	version string
+	pid     int
+	started time.Time
 }
 
 // Source is where an App's config comes from, at start and at each reload.
 type Source struct {
 	Args    config.Args
 	Environ []string
+	Version string // as stamped by the build, may be empty
+	Self    Self
 }
 
 // Start loads the config and serves it. log takes the log lines as JSON, out the dumps. On error nothing is left running.
@@ -52,128 +79,180 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 		base:   log,
 		level:  &atomic.Int32{},
 		out:    out,
+
+		identity: identity{Version(source.Version), os.Getpid(), time.Now()},
+		rates:    newRates(),
+		access:   &access{stdout: out},
+		ending:   make(chan struct{}),
 	}
+	a.reloading.Lock() // who watches the config or comes in by the admin room waits until all stands
+	defer a.reloading.Unlock()
 	a.log = log.Hook(leveled{a.level})
+	a.room = a.newRoom()
 	a.parts = NewParts(a.logChange)
+	before, err := a.inherit()
+	if err != nil {
+		return nil, err
+	}
 	plan, err := Prepare(source, a.parts)
 	if err != nil {
 		return nil, err
 	}
 	plan.Snapshot.Generation = 1
 	a.server = server.New(a.log, plan.Snapshot, a.parts.Pools)
-	opening, err := a.server.Open(addresses(&plan.Loaded.Config))
+	a.server.Inherit(sockets{source.Self.Inherited})
+	a.room.Inherit(sockets{source.Self.Inherited})
+	commit, err := a.open(plan)
 	if err != nil {
 		plan.Snapshot.Close()
 		return nil, err
 	}
 	a.adopt(plan)
 	a.level.Store(levelOf(plan))
-	opening.Commit()
+	before.drain(plan.Snapshot)
+	commit()
+	go a.watchRates(a.ending)
+	a.events.add(api.Event{Kind: "process", State: "started", Reason: "version " + a.identity.version})
+	a.begin()
 	return a, nil
+}
+
+// open opens what a plan asks for beside its snapshot: the access log, the admin room and the listeners. Nothing of it is in force before
+// commit. On error nothing is left open that was not before.
+func (a *App) open(plan *Plan) (commit func(), err error) {
+	access, err := a.access.open(&plan.Config.Log)
+	if err != nil {
+		return nil, err
+	}
+	doors, err := a.openRoom(plan)
+	if err != nil {
+		access.abandon()
+		return nil, err
+	}
+	listeners, err := a.server.Open(addresses(plan.Config))
+	if err != nil {
+		access.abandon()
+		doors.Abort()
+		return nil, err
+	}
+	plan.Snapshot.Access = access.log
+	return func() {
+		a.access.adopt(access, plan.Config.Drain.Timeout)
+		listeners.Commit()
+		doors.Commit()
+		if address := a.room.Addr(); address != nil && plan.Snapshot.Generation == 1 {
+			a.log.Info().Stringer("address", address).Msg("admin listening")
+		}
+	}, nil
 }
 
 // Addrs are the addresses that are listened on.
 func (a *App) Addrs() []net.Addr { return a.server.Addrs() }
 
-// Run does what the signals ask for until one asks to drain, and then returns when everything is finished.
-// The error is nil after a clean drain.
-func (a *App) Run(asked <-chan signals.Action) error {
-	for action := range asked {
-		switch action {
-		case signals.Reload:
-			_ = a.Reload() // it has logged why
-		case signals.Dump:
-			if err := a.Dump(); err != nil {
-				a.log.Error().Err(err).Msg("cannot dump the config")
-			}
-		case signals.Drain:
-			return a.drainUnlessAsked(asked)
-		}
-	}
-	return nil
-}
-
-// ErrStopped says that a second signal ended the process before its requests were finished.
-var ErrStopped = errors.New("stopped at once by a second signal")
-
-// drainUnlessAsked drains; a second request to drain ends it at once.
-func (a *App) drainUnlessAsked(asked <-chan signals.Action) error {
-	drained := make(chan error, 1)
-	go func() { drained <- a.Drain() }()
-	for {
-		select {
-		case err := <-drained:
-			return err
-		case action := <-asked:
-			if action == signals.Drain {
-				return ErrStopped
-			}
-			a.log.Warn().Stringer("action", action).Msg("draining; nothing else is done any more")
-		}
-	}
-}
-
-// Reload loads the config anew and puts it in place. On any error the config in force stays, whole, and
-// the error is logged and returned.
+// Reload loads the config anew and puts it in place. On any error the config in force stays, whole, and the error is logged and
+// returned. The file of the access log is opened anew in any case.
 func (a *App) Reload() error {
-	err := a.reload()
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	a.tell(systemd.Reloading())
+	defer func() { a.tell(systemd.Ready()) }()
+	if err := a.access.reopen(); err != nil {
+		a.log.Error().Err(err).Msg("cannot open the access log anew; the old file stays in use")
+	}
+	done, err := a.reload()
 	if err != nil {
 		logProblems(a.log, err, "cannot reload; the config in force stays")
+		done = &api.Reload{Generation: a.server.Snapshot().Generation, Problems: problemTexts(err)}
+		a.reloads.failed.Add(1)
+	} else {
+		a.reloads.done.Add(1)
 	}
+	done.Time = time.Now()
+	a.mu.Lock()
+	a.reloaded = done
+	a.mu.Unlock()
+	a.events.add(reloadEvent(done))
 	return err
+}
+
+func reloadEvent(done *api.Reload) api.Event {
+	if done.Failed() {
+		return api.Event{Kind: "reload", State: "refused", Reason: strings.Join(done.Problems, "; ")}
+	}
+	reason := "nothing changed"
+	if len(done.Changes) > 0 {
+		reason = strings.Join(done.Changes, "; ")
+	}
+	return api.Event{Kind: "reload", State: "reloaded", Reason: reason}
+}
+
+func orNothing(changes []string) []string {
+	if len(changes) == 0 {
+		return []string{"nothing"}
+	}
+	return changes
 }
 
 var errNothingToReload = errors.New("there is no config file to reload: all came from arguments and environment")
 
-func (a *App) reload() error {
+func (a *App) reload() (*api.Reload, error) {
+	if a.phase.Load() == stopping {
+		return nil, errStopping
+	}
 	if a.loaded.File == "" {
-		return errNothingToReload
+		return nil, errNothingToReload
 	}
 	plan, err := Prepare(a.source, a.parts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	opening, err := a.server.Open(addresses(&plan.Loaded.Config))
+	commit, err := a.open(plan)
 	if err != nil {
 		plan.Snapshot.Close()
-		return err
+		return nil, err
 	}
 	changes := config.Diff(a.config, plan.Config)
 	plan.Snapshot.Generation = a.server.Snapshot().Generation + 1
 	old := a.server.Swap(plan.Snapshot)
 	level := a.level.Swap(levelOf(plan))
 	a.adopt(plan)
-	opening.Commit()
+	commit()
 	old.Close()
 	if min(level, levelOf(plan)) <= int32(zerolog.InfoLevel) { // a reload is told of under the old level or the new
-		a.logChanges(changes, plan.Snapshot.Generation)
+		a.base.Info().Uint64("generation", plan.Snapshot.Generation).Str("changes", strings.Join(orNothing(changes), "; ")).Msg("reloaded")
 	}
-	return nil
+	return &api.Reload{Generation: plan.Snapshot.Generation, Changes: changes, Warnings: plan.Warnings}, nil
 }
 
 // adopt makes a plan's config the one in force beside the requests and the log, and says what deserves a word.
 func (a *App) adopt(plan *Plan) {
+	a.mu.Lock()
 	a.loaded, a.config = plan.Loaded, plan.Config
+	a.mu.Unlock()
 	plan.Snapshot.Activate()
+	a.follow(plan.Loaded)
 	for _, warning := range plan.Warnings {
 		a.log.Warn().Msg(warning)
 	}
 }
 
-func (a *App) logChanges(changes []string, generation uint64) {
-	if len(changes) == 0 {
-		changes = []string{"nothing"}
-	}
-	a.base.Info().Uint64("generation", generation).Str("changes", strings.Join(changes, "; ")).Msg("reloaded")
-}
-
 // logChange logs that the state of a server has changed, or a backend's, and why.
 func (a *App) logChange(c balancer.Change) {
+	event := eventOf(c)
+	a.events.add(event)
 	if c.IsBackends() {
 		a.levelFor(c.State).Str("backend", c.Backend).Str("state", c.State).Str("reason", c.Reason).Msg("backend changed")
 		return
 	}
 	a.levelFor(c.State).Str("backend", c.Backend).Stringer("server", c.Address).Str("state", c.State).Str("reason", c.Reason).Msg("server changed")
+}
+
+func eventOf(c balancer.Change) api.Event {
+	kind := "server"
+	if c.IsBackends() {
+		kind = "backend"
+	}
+	return api.Event{Time: c.Time, Kind: kind, Backend: c.Backend, Server: c.Address.String(), State: c.State, Reason: c.Reason}
 }
 
 func (a *App) levelFor(state string) *zerolog.Event {
@@ -187,21 +266,13 @@ func (a *App) levelFor(state string) *zerolog.Event {
 }
 
 // Dump writes the config in force as YAML, passwords masked.
-func (a *App) Dump() error { return a.loaded.Dump(a.out, false) }
+func (a *App) Dump() error { return a.current().Dump(a.out, false) }
 
-// Drain stops listening, lets requests in flight finish within drain.timeout, closes every connection and ends the active checks.
-func (a *App) Drain() error {
-	timeout := a.loaded.Config.Drain.Timeout
-	a.log.Info().Stringer("timeout", timeout).Msg("draining")
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
-	defer cancel()
-	err := a.server.Drain(ctx)
-	a.server.Snapshot().Close()
-	if err != nil {
-		return err
-	}
-	a.log.Info().Msg("drained")
-	return nil
+// current is the config in force as it was loaded.
+func (a *App) current() *config.Loaded {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.loaded
 }
 
 // NewParts returns what outlives every config of a process. observe is told when the state of a server changes.
@@ -244,14 +315,21 @@ func (l leveled) Run(e *zerolog.Event, level zerolog.Level, _ string) {
 
 // logProblems logs an error, one line per problem where it holds several.
 func logProblems(log zerolog.Logger, err error, message string) {
+	for _, text := range problemTexts(err) {
+		log.Error().Str("error", text).Msg(message)
+	}
+}
+
+// problemTexts are the texts of an error, one for each problem where it holds several.
+func problemTexts(err error) (texts []string) {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
-		log.Error().Err(err).Msg(message)
-		return
+		return []string{err.Error()}
 	}
 	for _, p := range problems {
-		log.Error().Str("error", p.Error()).Msg(message)
+		texts = append(texts, p.Error())
 	}
+	return texts
 }
 
 // Version is the version that the build stamped, or what the Go tool knows of it.

@@ -18,6 +18,8 @@ type Plan struct {
 	Config   *config.Config   // the loaded one with the logins of the users file in it
 	Snapshot *server.Snapshot // to be closed by who does not adopt it
 	Warnings []string
+
+	AdminUsers *auth.Users // who may use the admin listener; nil: there are none
 }
 
 // Prepare loads a config and builds its snapshot. It changes nothing that is in force. The error is
@@ -26,6 +28,8 @@ func Prepare(source Source, parts server.Parts) (*Plan, error) {
 	loaded, problems := config.Examine(source.Args, source.Environ)
 	cfg := loaded.Config
 	problems = addFindings(problems, loaded, addUsersFile(loaded, &cfg))
+	admins, findings := adminUsers(&cfg.Admin, parts.Verifier)
+	problems = addFindings(problems, loaded, findings)
 	snapshot, findings := server.NewSnapshot(&cfg, parts)
 	problems = addFindings(problems, loaded, findings)
 	if len(problems) == 0 {
@@ -38,7 +42,7 @@ func Prepare(source Source, parts server.Parts) (*Plan, error) {
 		problems.Sort()
 		return nil, problems
 	}
-	return &Plan{Loaded: loaded, Config: &cfg, Snapshot: snapshot, Warnings: warnings(loaded, snapshot)}, nil
+	return &Plan{Loaded: loaded, Config: &cfg, Snapshot: snapshot, Warnings: warnings(loaded, snapshot, admins), AdminUsers: admins}, nil
 }
 
 // addFindings gives findings their places. One about a value that could not be read is left out.
@@ -82,25 +86,37 @@ func addUsersFile(loaded *config.Loaded, cfg *config.Config) []config.Finding {
 	return findings
 }
 
-func warnings(loaded *config.Loaded, snapshot *server.Snapshot) []string {
+func warnings(loaded *config.Loaded, snapshot *server.Snapshot, admins *auth.Users) []string {
 	texts := make([]string, 0, len(loaded.Warnings))
 	for _, w := range loaded.Warnings {
 		texts = append(texts, w.Error())
 	}
-	for _, login := range snapshot.PlainLogins() {
+	plain := snapshot.PlainLogins()
+	if admins != nil {
+		for _, login := range admins.Plain() {
+			plain = append(plain, login+" (admin)")
+		}
+	}
+	for _, login := range plain {
 		texts = append(texts, fmt.Sprintf("the password of %s stands in the config as plain text; `l7 passwd` makes a hash of it", login))
 	}
 	return texts
 }
 
-// readUsers reads the users file. A relative name is meant from the folder of the config file.
-func readUsers(loaded *config.Loaded) (map[string]string, error) {
+// usersFile is the path of the users file; empty: there is none. A relative name is meant from the folder of the config file.
+func usersFile(loaded *config.Loaded) string {
 	name := loaded.Config.UsersFile
+	if name != "" && !filepath.IsAbs(name) && loaded.File != "" {
+		name = filepath.Join(filepath.Dir(loaded.File), name)
+	}
+	return name
+}
+
+// readUsers reads the users file.
+func readUsers(loaded *config.Loaded) (map[string]string, error) {
+	name := usersFile(loaded)
 	if name == "" {
 		return nil, nil
-	}
-	if !filepath.IsAbs(name) && loaded.File != "" {
-		name = filepath.Join(filepath.Dir(loaded.File), name)
 	}
 	text, err := os.ReadFile(name)
 	if err != nil {

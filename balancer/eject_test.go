@@ -69,6 +69,7 @@ func TestEjectAfter(t *testing.T) {
 		unanswered(t, m, bad, now())
 		require.Equal(t, Ejected, m.State(now()))
 		require.Len(t, m.History(), 1)
+		require.EqualValues(t, 1, m.Ejections())
 		require.Same(t, b.members[1], b.pick(keyed(0), now()))
 		attempts, failures := counts(m)
 		require.EqualValues(t, 2*after, attempts)

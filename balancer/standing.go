@@ -29,6 +29,7 @@ type Standing struct {
 	eject    health.Ejection // by requests that failed
 	verdict  atomic.Uint32   // of active checks
 	drained  atomic.Bool
+	ejected  atomic.Uint64 // how often
 	inFlight atomic.Int64
 	since    atomic.Int64 // when it became available, for its slow start; 0: long ago
 	history  history
@@ -69,6 +70,9 @@ func (s *Standing) Cells() *metrics.Server { return &s.cells }
 // IsDrained is true while the server gets no new work because somebody asked for it.
 func (s *Standing) IsDrained() bool { return s.drained.Load() }
 
+// Ejections is how often the server was ejected.
+func (s *Standing) Ejections() uint64 { return s.ejected.Load() }
+
 // History are the last changes of the server's state, the oldest first.
 func (s *Standing) History() []Change { return s.history.all() }
 
@@ -104,6 +108,9 @@ func (s *Standing) isNewcomer() bool { return s.since.Load() != 0 }
 func (s *Standing) began() { s.since.Store(int64(now())) }
 
 func (s *Standing) changed(state, reason string) {
+	if state == "ejected" {
+		s.ejected.Add(1)
+	}
 	c := Change{Time: time.Now(), Backend: s.backend, Address: s.Address(), State: state, Reason: reason}
 	s.history.add(c)
 	s.registry.observe(c)

@@ -14,15 +14,17 @@ import (
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
 
+	"l7/admin/api"
 	"l7/app"
 	"l7/config"
 )
 
-// Exit codes. 3 (the running process cannot be reached) comes with the admin socket.
+// Exit codes.
 const (
-	exitFine  = 0
-	exitWrong = 1 // the config or the asked-for thing is wrong
-	exitUsage = 2
+	exitFine        = 0
+	exitWrong       = 1 // the config or the asked-for thing is wrong
+	exitUsage       = 2
+	exitUnreachable = 3 // the running process cannot be reached
 )
 
 // Process is what a command may touch of the process it runs in.
@@ -32,10 +34,13 @@ type Process struct {
 	Stdin   *os.File
 	Stdout  io.Writer
 	Stderr  io.Writer
+
+	argv []string // as Run was given it
 }
 
 // Run runs the command line and returns the exit code. argv[0] is the program's name.
 func Run(argv []string, p Process) int {
+	p.argv = argv
 	command := newApp(p)
 	err := command.Run(flagsFirst(command, argv))
 	switch {
@@ -46,14 +51,24 @@ func Run(argv []string, p Process) int {
 		return exitUsage
 	}
 	fmt.Fprintln(p.Stderr, describe(err))
+	if errors.As(err, new(*api.UnreachableError)) {
+		return exitUnreachable
+	}
 	return exitWrong
 }
 
 // describe is an error's text as a person reads it: the problems of a config a line each.
 func describe(err error) string {
-	var problems config.Problems
-	if errors.As(err, &problems) {
-		return problems.Error()
+	var own config.Problems
+	var told problems
+	var gone *api.UnreachableError
+	switch {
+	case errors.As(err, &own):
+		return own.Error()
+	case errors.As(err, &told):
+		return told.Error()
+	case errors.As(err, &gone):
+		return "l7: " + err.Error() + "\n" + advice(gone)
 	}
 	return "l7: " + err.Error()
 }
@@ -83,6 +98,8 @@ func newApp(p Process) *cli.App {
 		Commands: []*cli.Command{
 			serve, checkCommand(p), dumpCommand(p), explainCommand(p), demoCommand(p),
 			passwdCommand(p), schemaCommand(p), completionCommand(p), versionCommand(p),
+			statusCommand(p), reloadCommand(p), diffCommand(p), drainCommand(p), undrainCommand(p),
+			rollCommand(p), whyCommand(p), eventsCommand(p), topCommand(p),
 		},
 	}
 	for _, c := range command.Commands {
@@ -144,7 +161,7 @@ func configSource(c *cli.Context, p Process, servers []string) app.Source {
 	if users != nil {
 		args.Users = *users
 	}
-	return app.Source{Args: args, Environ: p.Environ}
+	return app.Source{Args: args, Environ: p.Environ, Version: p.Version}
 }
 
 func didYouMean(a *cli.App, word string) string {

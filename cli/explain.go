@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"l7/admin/api"
 	"l7/app"
 	"l7/server"
 )
@@ -23,11 +25,16 @@ func explainCommand(p Process) *cli.Command {
 			&cli.GenericFlag{Name: "header", Aliases: []string{"H"}, Value: &list{}, Usage: "with the header `LINE`, as in 'Cookie: a=b'; may be repeated"},
 			&cli.StringFlag{Name: "from", Usage: "from the client `IP` (default: 127.0.0.1)"},
 			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
+			&cli.BoolFlag{Name: "live", Usage: "ask the running process, with its health and load, instead of reading the config"},
+			&cli.StringFlag{Name: "admin", Usage: "ask the running process behind the admin `SOCKET`"},
 		),
 		Action: func(c *cli.Context) error {
 			question, err := questionOf(c)
 			if err != nil {
 				return err
+			}
+			if c.Bool("live") || c.String("admin") != "" {
+				return remotely(p, explainLive)(c)
 			}
 			src := configSource(c, p, nil)
 			plan, err := app.Prepare(src, app.NewParts(app.Ignore))
@@ -42,6 +49,24 @@ func explainCommand(p Process) *cli.Command {
 			return printDecision(p.Stdout, decision, c.Bool("json"))
 		},
 	}
+}
+
+// explainLive has the running process answer. The question has been read before, so that it is known to be one.
+func explainLive(ctx context.Context, c *cli.Context, r *remote) error {
+	question, err := questionOf(c)
+	if err != nil {
+		return err
+	}
+	request := api.ExplainRequest{Method: question.Method, URL: c.Args().Slice()[c.NArg()-1], Fields: question.Fields, From: c.String("from")}
+	raw, err := soon(ctx, r, func(ctx context.Context) (json.RawMessage, error) { return r.Explain(ctx, request) })
+	if err != nil {
+		return err
+	}
+	decision := &server.Decision{}
+	if err := json.Unmarshal(raw, decision); err != nil {
+		return fmt.Errorf("cannot read the answer of the running process: %w", err)
+	}
+	return printDecision(r.p.Stdout, decision, c.Bool("json"))
 }
 
 // questionOf reads the request that is asked about.
@@ -73,10 +98,7 @@ func questionOf(c *cli.Context) (q server.Question, err error) {
 
 func printDecision(w io.Writer, d *server.Decision, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		return encoder.Encode(d)
+		return printJSON(w, d)
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "request\t%s\nclient\t%s\n", d.Request, d.Client)

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/urfave/cli/v2"
 
 	"l7/app"
+	"l7/handover"
 	"l7/signals"
 )
 
@@ -17,15 +20,28 @@ func serveCommand(p Process) *cli.Command {
 			// Signals are taken from here on, so that none is lost while the config loads.
 			asked, stop := signals.Notify()
 			defer stop()
-			src, err := source(c, p)
-			if err != nil {
-				return err
+			inherited, environ, err := handover.Inherit(p.Environ)
+			p.Environ = environ
+			if err == nil {
+				err = serve(c, p, inherited, asked)
 			}
-			running, err := app.Start(src, newLog(p.Stderr), p.Stdout)
 			if err != nil {
-				return err
+				inherited.Failed(errors.New(describe(err)))
 			}
-			return running.Run(asked)
+			return err
 		},
 	}
+}
+
+func serve(c *cli.Context, p Process, inherited *handover.Inherited, asked <-chan signals.Action) error {
+	src, err := source(c, p)
+	if err != nil {
+		return err
+	}
+	src.Self = app.Self{Binary: app.FindBinary(p.argv[0]), Args: p.argv[1:], Environ: p.Environ, Inherited: inherited}
+	running, err := app.Start(src, newLog(p.Stderr), p.Stdout)
+	if err != nil {
+		return err
+	}
+	return running.Run(asked)
 }

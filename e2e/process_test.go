@@ -44,7 +44,7 @@ func start(t testing.TB, p program) *process {
 	t.Helper()
 	cmd := exec.Command(p.path, p.args...)
 	// The race detector lets a process sleep a second at its end.
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=20"}, p.env...)
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=20", "L7_ADMIN__SOCKET=off"}, p.env...)
 	cmd.Stdin, cmd.Dir, cmd.SysProcAttr = p.stdin, p.dir, orphans()
 	cmd.WaitDelay = patience
 	s := &process{t: t, cmd: cmd, ended: make(chan struct{})}

@@ -140,3 +140,21 @@ func TestInterrupt(t *testing.T) {
 	require.Error(t, <-ended)
 	require.Zero(t, s.Connections())
 }
+
+// Opened counts connections and not exchanges, and goes on counting when they are closed. One that could not be opened is none.
+func TestOpened(t *testing.T) {
+	s := replying(t)
+	require.Zero(t, s.Opened())
+	for range 3 {
+		finish(t, answered(t, s, Caps{}))
+	}
+	require.Equal(t, uint64(1), s.Opened(), "it was used again")
+	one, two := answered(t, s, Caps{}), answered(t, s, Caps{Idle: 1})
+	require.Equal(t, uint64(2), s.Opened())
+	finish(t, one)
+	finish(t, two) // is one idle connection too many, and closed
+	finish(t, answered(t, s, Caps{Idle: 1}))
+	require.Equal(t, uint64(2), s.Opened())
+	s.Close()
+	require.Equal(t, uint64(2), s.Opened())
+}

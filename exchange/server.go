@@ -66,6 +66,9 @@ func (s *Server) Idle() int { return s.idle.len() }
 // Connections is the number of open connections, those in use and those that wait for a request.
 func (s *Server) Connections() int { return s.open.len() }
 
+// Opened is the number of connections that were ever opened. What attempts are more than that found one waiting.
+func (s *Server) Opened() uint64 { return s.open.total() }
+
 // Interrupt ends what is under way, tunnels included, as if the server had gone away.
 func (s *Server) Interrupt() { s.open.interrupt() }
 

@@ -55,6 +55,12 @@ func (cs *conns) remove(c *conn) {
 	}
 }
 
+func (cs *conns) len() int {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return len(cs.open)
+}
+
 // each calls f for every connection that match accepts; f may close it.
 func (cs *conns) each(match func(*conn) bool, f func(*conn)) (n int) {
 	cs.mu.Lock()

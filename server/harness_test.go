@@ -41,6 +41,7 @@ func start(t *testing.T, yaml string) *proxy {
 	s := New(zerolog.New(log), snapshot, pools)
 	opening, err := s.Open([]config.ListenAddress{{Network: "tcp", Addr: "127.0.0.1:0"}})
 	require.NoError(t, err)
+	snapshot.Activate()
 	opening.Commit()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)

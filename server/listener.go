@@ -22,8 +22,9 @@ type listener struct {
 	net.Listener
 	server  *Server
 	address config.ListenAddress
-	port    string      // of a TCP listener
-	closing atomic.Bool // its connections are to end
+	port    string        // of a TCP listener
+	closing atomic.Bool   // its connections are to end
+	ended   chan struct{} // made by serve; closed when the last connection has been accepted
 }
 
 // maxBackoff is the longest wait after a failed Accept.
@@ -79,6 +80,14 @@ func (l *listener) stop() {
 	l.server.conns.each(func(c *conn) bool { return c.listener == l }, (*conn).end)
 }
 
+// waitEnded waits until the last connection that was accepted is among those of the server.
+func (l *listener) waitEnded(ctx context.Context) {
+	select {
+	case <-l.ended:
+	case <-ctx.Done():
+	}
+}
+
 // Opening is a set of listeners that is ready to take the place of the one in force.
 type Opening struct {
 	server *Server
@@ -96,7 +105,7 @@ func (s *Server) Open(addresses []config.ListenAddress) (*Opening, error) {
 			o.next[address] = l
 			continue
 		}
-		socket, err := listen(address)
+		socket, err := s.listen(address)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("cannot listen on %q: %w%s", address, err, s.holderOf(address, err)))
 			continue

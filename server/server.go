@@ -28,6 +28,7 @@ type Server struct {
 
 	snapshot  atomic.Pointer[Snapshot]
 	listeners map[config.ListenAddress]*listener
+	inherited Inheritance // nil: there are none
 	conns     conns
 	sessions  sync.Pool
 	shards    atomic.Uint64 // given to sessions
@@ -92,7 +93,9 @@ func (s *Server) Addrs() []net.Addr {
 
 func (s *Server) serve(l *listener) {
 	s.log.Info().Stringer("address", l.Addr()).Msg("listening")
+	l.ended = make(chan struct{})
 	go func() {
+		defer close(l.ended)
 		if err := s.http.Serve(l); err != nil {
 			s.log.Error().Err(err).Stringer("listen", l.address).Msg("listener ended")
 		}
@@ -104,6 +107,9 @@ func (s *Server) serve(l *listener) {
 func (s *Server) Drain(ctx context.Context) error {
 	for _, l := range s.listeners {
 		l.stop()
+	}
+	for _, l := range s.listeners {
+		l.waitEnded(ctx)
 	}
 	if err := s.conns.wait(ctx); err != nil {
 		cut := s.conns.each(all, func(c *conn) { _ = c.sock.Close() })

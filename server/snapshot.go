@@ -172,18 +172,26 @@ func (b *builder) backendUsers(name string) {
 }
 
 func (b *builder) compileUsers(logins map[string]config.Secret, path ...string) *auth.Users {
-	users, err := auth.New(b.parts.Verifier, reveal(logins))
+	users, findings := CompileUsers(b.parts.Verifier, logins, path...)
+	b.findings = append(b.findings, findings...)
+	return users
+}
+
+// CompileUsers makes the logins that stand at path of the config ready to be checked, or says what is wrong with them.
+func CompileUsers(verifier *auth.Verifier, logins map[string]config.Secret, path ...string) (*auth.Users, []config.Finding) {
+	users, err := auth.New(verifier, reveal(logins))
 	joined, several := err.(interface{ Unwrap() []error })
 	if !several {
-		return users
+		return users, nil
 	}
+	var findings []config.Finding
 	for _, err := range joined.Unwrap() {
 		var login *auth.LoginError
 		if errors.As(err, &login) {
-			b.find(err.Error(), append(slices.Clone(path), login.Login)...)
+			findings = append(findings, config.Finding{Path: append(slices.Clone(path), login.Login), Text: err.Error()})
 		}
 	}
-	return nil
+	return nil, findings
 }
 
 // rules are the ways that lead to a backend: its own key, and each of its hosts with the same path prefix.

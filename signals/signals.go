@@ -14,9 +14,10 @@ type Action uint8
 
 // The actions, with their signals.
 const (
-	Reload Action = iota + 1 // HUP
-	Dump                     // USR1
-	Drain                    // TERM, INT
+	Reload  Action = iota + 1 // HUP
+	Dump                      // USR1
+	Drain                     // TERM, INT
+	Upgrade                   // USR2
 )
 
 var actions = map[os.Signal]Action{
@@ -24,11 +25,12 @@ var actions = map[os.Signal]Action{
 	syscall.SIGUSR1: Dump,
 	syscall.SIGTERM: Drain,
 	syscall.SIGINT:  Drain,
+	syscall.SIGUSR2: Upgrade,
 }
 
 // String is the action's name.
 func (a Action) String() string {
-	return [...]string{Reload: "reload", Dump: "dump", Drain: "drain"}[a]
+	return [...]string{Reload: "reload", Dump: "dump", Drain: "drain", Upgrade: "upgrade"}[a]
 }
 
 // pending is how many signals wait while an action runs. The system itself keeps one of each kind.

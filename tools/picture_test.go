@@ -23,7 +23,7 @@ var lint = flag.String("lint", "../bin/golangci-lint", "the golangci-lint binary
 
 // storeys are the rooms from left to right: a room imports those of the storeys before its own, and itself.
 var storeys = [][]string{
-	{"config", "http1", "certs", "cause", "metrics", "accesslog", "socket", "ratelimit"},
+	{"config", "http1", "certs", "cause", "metrics", "accesslog", "socket", "ratelimit", "handover", "systemd"},
 	{"auth", "route", "exchange", "health", "discovery"},
 	{"balancer"},
 	{"server"},
@@ -35,18 +35,19 @@ var storeys = [][]string{
 
 // libraries says which rooms may import what; bench and e2e may import all of it.
 var libraries = map[string][]string{
-	"github.com/urfave/cli/v2":            {"cli", "."},
-	"github.com/knadh/koanf/v2":           {"config"},
-	"github.com/go-viper/mapstructure/v2": {"config"},
-	"go.yaml.in/yaml/v3":                  {"config"},
-	"gopkg.in/yaml.v3":                    {"config"},
-	"github.com/valyala/fasthttp":         {"exchange", "balancer", "server"},
-	"github.com/stretchr/testify/require": {},
-	"go.uber.org/goleak":                  {},
-	"pgregory.net/rapid":                  {},
-	"golang.org/x/crypto/bcrypt":          {"auth"},
-	"github.com/tg123/go-htpasswd":        {"auth"},
-	"os/signal":                           {"signals"},
+	"github.com/urfave/cli/v2":                {"cli", "."},
+	"github.com/knadh/koanf/v2":               {"config"},
+	"github.com/go-viper/mapstructure/v2":     {"config"},
+	"go.yaml.in/yaml/v3":                      {"config"},
+	"gopkg.in/yaml.v3":                        {"config"},
+	"github.com/valyala/fasthttp":             {"exchange", "balancer", "server"},
+	"github.com/stretchr/testify/require":     {},
+	"go.uber.org/goleak":                      {},
+	"pgregory.net/rapid":                      {},
+	"golang.org/x/crypto/bcrypt":              {"auth"},
+	"github.com/tg123/go-htpasswd":            {"auth"},
+	"github.com/coreos/go-systemd/v22/daemon": {"systemd"},
+	"os/signal":                               {"signals"},
 }
 
 // beside are no rooms: they may import everything, and no room imports them.
@@ -189,8 +190,8 @@ func (m *module) finish(t *testing.T) {
 		if pkg == "os/signal" {
 			continue
 		}
-		name, version := regexp.MustCompile(`/(require|bcrypt)$`).ReplaceAllString(pkg, ""), "v0.0.0"
-		if major := regexp.MustCompile(`[/.](v\d)$`).FindStringSubmatch(name); major != nil {
+		name, version := regexp.MustCompile(`/(require|bcrypt|daemon)$`).ReplaceAllString(pkg, ""), "v0.0.0"
+		if major := regexp.MustCompile(`[/.](v\d+)$`).FindStringSubmatch(name); major != nil {
 			version = major[1] + ".0.0"
 		}
 		mod += fmt.Sprintf("require %s %s\nreplace %[1]s => ./.stub/%[1]s\n", name, version)

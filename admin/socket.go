@@ -1,0 +1,183 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"l7/admin/api"
+)
+
+// lockWait is how long to wait for others who look for stale sockets. One look takes a second at most.
+const lockWait = 5 * time.Second
+
+// errHeld says that a living process listens on a socket.
+var errHeld = errors.New("another process listens on it")
+
+// socketFile is the name in the file system of a unix socket that was made here.
+type socketFile struct {
+	path string
+	made fs.FileInfo
+}
+
+// ours is true while the name still leads to our socket. A file system may give the inode of a removed file to the next, but not
+// its time as well.
+func (f *socketFile) ours() bool {
+	found, err := os.Lstat(f.path)
+	return err == nil && os.SameFile(found, f.made) && found.ModTime().Equal(f.made.ModTime())
+}
+
+func (f *socketFile) remove() {
+	if f.ours() {
+		_ = os.Remove(f.path) // somebody else's next start finds it stale
+	}
+}
+
+// listenSocket opens the admin socket, for this user alone: at the path, or beside it as admin-PID.sock where the path
+// is held by a living process.
+func listenSocket(path string) (net.Listener, *socketFile, error) {
+	if err := makeParent(filepath.Dir(path)); err != nil {
+		return nil, nil, err
+	}
+	listener, file, err := listenUnix(path, true)
+	if errors.Is(err, errHeld) {
+		return listenUnix(beside(path), true)
+	}
+	return listener, file, err
+}
+
+// beside is the path with the process in its name.
+func beside(path string) string {
+	extension := filepath.Ext(path)
+	return strings.TrimSuffix(path, extension) + "-" + strconv.Itoa(os.Getpid()) + extension
+}
+
+// makeParent makes the directory of a socket, and refuses one where somebody else could put another socket in our place: under
+// /tmp, anybody may have been there before. The directory of root's own socket is open to be looked at, as all in /run.
+func makeParent(directory string) error {
+	mode := fs.FileMode(0o700)
+	if directory == filepath.Dir(api.DefaultSocket(0, os.Getenv)) && os.Geteuid() == 0 {
+		mode = 0o755
+	}
+	if err := os.MkdirAll(directory, mode); err != nil {
+		return err
+	}
+	info, err := os.Stat(directory)
+	if err != nil {
+		return err
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && foreign(int(stat.Uid), os.Geteuid()) {
+		return fmt.Errorf("its directory belongs to user %d, who could put another socket there", stat.Uid)
+	}
+	return nil
+}
+
+// foreign is true for an owner of whom a user has to beware. root may use whatever directory it is told to.
+func foreign(owner, user int) bool { return user != 0 && owner != 0 && owner != user }
+
+// listenUnix binds a unix socket, in the place of a stale one. A private one has mode 0600.
+func listenUnix(path string, private bool) (net.Listener, *socketFile, error) {
+	unlock, err := lock(filepath.Dir(path))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer unlock()
+	if err := removeStale(path); err != nil {
+		return nil, nil, err
+	}
+	listener, err := bind(path, private)
+	if err != nil {
+		return nil, nil, err
+	}
+	made, err := inspect(path, private)
+	if err != nil {
+		_ = listener.Close()
+		return nil, nil, err
+	}
+	return listener, &socketFile{path, made}, nil
+}
+
+// bind binds a unix socket whose file outlives its Close. The name comes into being with the mode that the socket has then (unix(7)), so a
+// private one is never open to others, and the umask of the process, which all goroutines share, is left alone.
+func bind(path string, private bool) (net.Listener, error) {
+	var lc net.ListenConfig
+	if private {
+		lc.Control = func(_, _ string, raw syscall.RawConn) error {
+			// Systems other than Linux may refuse it: there the mode is set afterwards, in a directory that is private.
+			return raw.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), 0o600) })
+		}
+	}
+	listener, err := lc.Listen(context.Background(), "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	listener.(*net.UnixListener).SetUnlinkOnClose(false) // the name may lead to another process by then
+	return listener, nil
+}
+
+// inspect looks at the file of a socket that was just bound. The chmod is for systems where bind cannot do it, and for a umask that takes even
+// the owner's rights.
+func inspect(path string, private bool) (fs.FileInfo, error) {
+	if private {
+		if err := os.Chmod(path, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return os.Lstat(path)
+}
+
+// answers is true for a socket that a living process listens on, also one that is too busy to answer.
+func answers(path string) bool {
+	dialer := net.Dialer{Timeout: time.Second}
+	c, err := dialer.DialContext(context.Background(), "unix", path)
+	if err == nil {
+		_ = c.Close()
+	}
+	return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist)
+}
+
+// removeStale removes a socket that no process listens on any more. The lock of its directory must be held.
+func removeStale(path string) error {
+	found, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case found.Mode()&fs.ModeSocket == 0:
+		return errors.New("a file that is not a socket has this name")
+	case answers(path):
+		return errHeld
+	}
+	return os.Remove(path)
+}
+
+// lock keeps other processes from looking for stale sockets in a directory, until unlock is called. Nobody answers at a
+// socket between bind and listen: without the lock, two processes that start at the same time could take each other's for stale. Where
+// a file system has no such locks there is none. Whoever may read the directory may hold the lock, so the wait has a bound.
+func lock(directory string) (unlock func(), err error) {
+	file, err := os.Open(directory)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(lockWait)
+	for {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return func() { _ = file.Close() }, nil
+		}
+		if time.Now().After(deadline) {
+			_ = file.Close()
+			return nil, fmt.Errorf("its directory is locked by another process for more than %v", lockWait)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}

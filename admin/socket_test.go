@@ -1,0 +1,174 @@
+package admin
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/rs/zerolog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"l7/admin/api"
+)
+
+func modeOf(t *testing.T, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Lstat(path)
+	require.NoError(t, err)
+	return info.Mode().Perm()
+}
+
+// makeStale leaves a socket behind that nobody listens on.
+func makeStale(t *testing.T, path string) {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	require.NoError(t, err)
+	l.SetUnlinkOnClose(false)
+	require.NoError(t, l.Close())
+}
+
+func TestSocketIsPrivate(t *testing.T) {
+	s := newRoom(t, newFake())
+	socket := filepath.Join(t.TempDir(), "run", "l7", "admin.sock")
+	settle(t, s, Settings{Socket: socket})
+	assert.Equal(t, fs.FileMode(0o600), modeOf(t, socket))
+	assert.Equal(t, fs.FileMode(0o700), modeOf(t, filepath.Dir(socket)))
+	s.Close()
+	assert.NoFileExists(t, socket)
+}
+
+// There is no moment at which others could connect, whatever the umask is.
+func TestSocketIsPrivateFromTheStart(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the mode is set afterwards there")
+	}
+	path := socketIn(t)
+	l, err := bind(path, true)
+	require.NoError(t, err)
+	defer l.Close()
+	assert.Equal(t, fs.FileMode(0o600), modeOf(t, path))
+}
+
+func TestStaleSocketIsReplaced(t *testing.T) {
+	s := newRoom(t, newFake())
+	socket := socketIn(t)
+	makeStale(t, socket)
+	settle(t, s, Settings{Socket: socket})
+	assert.Equal(t, socket, s.SocketPath())
+	assert.Equal(t, http.StatusOK, statusAt(t, unixAddr(socket), api.PathHealthz))
+	left, err := os.ReadDir(filepath.Dir(socket))
+	require.NoError(t, err)
+	assert.Len(t, left, 1)
+}
+
+func TestLiveSocketIsLeftAlone(t *testing.T) {
+	socket := socketIn(t)
+	other, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	defer other.Close()
+	var log bytes.Buffer
+	s := New(newFake(), zerolog.New(&log), nil, nil)
+	makeStale(t, beside(socket)) // of a process that had the same number
+	settle(t, s, Settings{Socket: socket})
+	assert.Equal(t, beside(socket), s.SocketPath())
+	assert.Equal(t, fs.FileMode(0o600), modeOf(t, beside(socket)))
+	assert.Equal(t, http.StatusOK, statusAt(t, unixAddr(s.SocketPath()), api.PathHealthz))
+	assert.Contains(t, log.String(), `"level":"warn","wanted":"`+socket)
+
+	settle(t, s, Settings{Socket: socket}) // the other one is still there
+	assert.Equal(t, beside(socket), s.SocketPath())
+	s.Close()
+	assert.NoFileExists(t, beside(socket))
+	assert.True(t, reachable(unixAddr(socket)))
+}
+
+// When the other process has gone, a reload brings the socket to where it is wanted. That may be what is left of an upgrade.
+func TestSocketComesBack(t *testing.T) {
+	socket := socketIn(t)
+	first, second := newRoom(t, newFake()), newRoom(t, newFake())
+	settle(t, first, Settings{Socket: socket})
+	settle(t, second, Settings{Socket: socket})
+	require.Equal(t, beside(socket), second.SocketPath())
+	first.Close()
+	settle(t, second, Settings{Socket: socket})
+	assert.Equal(t, socket, second.SocketPath())
+	assert.NoFileExists(t, beside(socket))
+	assert.Equal(t, http.StatusOK, statusAt(t, unixAddr(socket), api.PathHealthz))
+}
+
+// Somebody cleans up /run, and perhaps another process takes the name: a reload makes the socket anew, and nothing is removed that
+// is not ours.
+func TestSocketWasRemoved(t *testing.T) {
+	s := newRoom(t, newFake())
+	socket := socketIn(t)
+	settle(t, s, Settings{Socket: socket})
+	require.NoError(t, os.Remove(socket))
+	settle(t, s, Settings{Socket: socket})
+	assert.Equal(t, http.StatusOK, statusAt(t, unixAddr(socket), api.PathHealthz))
+
+	require.NoError(t, os.Remove(socket))
+	other, err := net.Listen("unix", socket)
+	require.NoError(t, err)
+	defer other.Close()
+	s.Close()
+	assert.True(t, reachable(unixAddr(socket)))
+}
+
+func TestNotASocket(t *testing.T) {
+	s := newRoom(t, newFake())
+	socket := socketIn(t)
+	require.NoError(t, os.WriteFile(socket, []byte("precious"), 0o600))
+	_, err := s.Open(Settings{Socket: socket})
+	require.ErrorContains(t, err, "not a socket")
+	content, err := os.ReadFile(socket)
+	require.NoError(t, err)
+	assert.Equal(t, "precious", string(content))
+}
+
+func TestForeignDirectory(t *testing.T) {
+	f := func(owner, user int, want bool) {
+		t.Helper()
+		assert.Equal(t, want, foreign(owner, user))
+	}
+	f(1000, 1000, false)
+	f(0, 1000, false)
+	f(1001, 1000, true)
+	f(1001, 0, false)
+	f(0, 0, false)
+}
+
+// Of several processes that find the same stale socket, one gets its place, and nobody removes that one's.
+func TestStaleSocketForSeveral(t *testing.T) {
+	for range 20 {
+		path := socketIn(t)
+		makeStale(t, path)
+		var won []net.Listener
+		var mu sync.Mutex
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				l, _, err := listenUnix(path, true)
+				mu.Lock()
+				defer mu.Unlock()
+				if err == nil {
+					won = append(won, l)
+				} else if !errors.Is(err, errHeld) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		assert.True(t, len(won) == 1 && reachable(unixAddr(path)), "%d of 4 have the socket", len(won))
+		for _, l := range won {
+			_ = l.Close()
+		}
+	}
+}

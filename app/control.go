@@ -1,0 +1,190 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"l7/admin"
+	"l7/admin/api"
+	"l7/balancer"
+	"l7/config"
+	"l7/server"
+)
+
+// control is what the admin room may ask an App and tell it. All methods may be called concurrently.
+type control struct {
+	*App
+	undrains undrains
+}
+
+var _ admin.Process = (*control)(nil)
+
+// Generation is that of the config in force.
+func (c *control) Generation() uint64 { return c.server.Snapshot().Generation }
+
+// WriteConfig writes the config in force as YAML with the origin of each value, passwords masked.
+func (c *control) WriteConfig(w io.Writer) error { return c.current().Dump(w, true) }
+
+// Reload loads the config anew, see App.Reload.
+func (c *control) Reload() *api.Reload {
+	_ = c.App.Reload() // it is in what follows
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reloaded
+}
+
+// Diff says what a reload from a file would change.
+func (c *control) Diff(file string) *api.Reload {
+	source := c.source
+	source.Args.File = file
+	done := &api.Reload{Time: time.Now(), Generation: c.Generation()}
+	plan, err := Prepare(source, NewParts(Ignore))
+	if err != nil {
+		done.Problems = problemTexts(err)
+		return done
+	}
+	plan.Snapshot.Close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	done.Changes, done.Warnings = config.Diff(c.config, plan.Config), plan.Warnings
+	return done
+}
+
+// Drain keeps new work from a server, or lets it have some again.
+func (c *control) Drain(r api.DrainRequest, drained bool) (*api.Server, error) {
+	found, err := c.find(r.Backend, r.Server)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) > 1 {
+		return nil, fmt.Errorf("%d backends have the server %s; name one: %s", len(found), r.Server, names(found))
+	}
+	m := found[0].member
+	m.Drain(drained)
+	c.undrains.set(m.Standing, time.Duration(r.For*float64(time.Second)), drained)
+	status := c.serverStatus(m)
+	return &status, nil
+}
+
+// History is what became of a server in each backend that has it; an empty backend is all of them.
+func (c *control) History(backend, address string) ([]api.History, error) {
+	found, err := c.find(backend, address)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]api.History, len(found))
+	for i, f := range found {
+		list[i] = api.History{Backend: f.backend, Server: c.serverStatus(f.member), Changes: []api.Event{}}
+		for _, change := range f.member.History() {
+			list[i].Changes = append(list[i].Changes, eventOf(change))
+		}
+	}
+	return list, nil
+}
+
+// placed is a server in a backend.
+type placed struct {
+	backend string
+	member  *balancer.Member
+}
+
+func names(found []placed) string {
+	list := make([]string, len(found))
+	for i, f := range found {
+		list[i] = f.backend
+	}
+	return strings.Join(list, ", ")
+}
+
+// find finds a server by its address in any spelling. An empty backend is any.
+func (c *control) find(backend, address string) ([]placed, error) {
+	parsed, err := config.ParseAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	snapshot := c.server.Snapshot()
+	views := snapshot.Views()
+	if backend != "" {
+		v, ok := snapshot.View(backend)
+		if !ok {
+			return nil, fmt.Errorf("backend %q: %w", backend, admin.ErrUnknown)
+		}
+		views = []server.View{v}
+	}
+	var found []placed
+	for _, v := range views {
+		for _, m := range v.Members() {
+			if m.Address() == parsed {
+				found = append(found, placed{v.Name(), m})
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("server %s in any backend: %w", parsed, admin.ErrUnknown)
+	}
+	return found, nil
+}
+
+// Explain says what would become of a request, and changes nothing.
+func (c *control) Explain(r api.ExplainRequest) (any, error) {
+	u, err := url.Parse(r.URL)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("%q is no URL with a host, as in http://example.com/path", r.URL)
+	}
+	if u.User != nil {
+		return nil, errors.New("the URL comes without credentials; give them in a field, as in Authorization: Basic ...")
+	}
+	q := server.Question{Method: r.Method, Host: u.Host, Target: u.RequestURI(), Fields: r.Fields}
+	if slices.ContainsFunc(append([]string{r.Method, u.Host}, r.Fields...), hasLineEnd) {
+		return nil, errors.New("a method or field holds the end of a line")
+	}
+	if r.From != "" {
+		if q.From, err = netip.ParseAddr(r.From); err != nil {
+			return nil, fmt.Errorf("%q is no IP address of a client", r.From)
+		}
+	}
+	return c.server.Snapshot().Explain(q)
+}
+
+func hasLineEnd(s string) bool { return strings.ContainsAny(s, "\r\n") }
+
+// Events are the last events, the oldest first.
+func (c *control) Events() []api.Event { return c.events.all() }
+
+// Follow delivers each event from now on.
+func (c *control) Follow() (followed <-chan api.Event, stop func()) { return c.events.follow() }
+
+// undrains end drains that were asked for some time only.
+type undrains struct {
+	mu     sync.Mutex // guards all below
+	timers map[*balancer.Standing]*time.Timer
+}
+
+// set forgets what was asked for before about the server, and undrains it after some time; 0: not by itself.
+func (u *undrains) set(s *balancer.Standing, after time.Duration, drained bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if before := u.timers[s]; before != nil {
+		before.Stop()
+		delete(u.timers, s)
+	}
+	if !drained || after <= 0 {
+		return
+	}
+	if u.timers == nil {
+		u.timers = map[*balancer.Standing]*time.Timer{}
+	}
+	u.timers[s] = time.AfterFunc(after, func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		delete(u.timers, s)
+		s.Drain(false)
+	})
+}

@@ -1,0 +1,125 @@
+package app
+
+import (
+	"sync"
+	"time"
+
+	"l7/balancer"
+	"l7/metrics"
+	"l7/server"
+)
+
+const (
+	sampleEvery = time.Second
+	rateSpan    = 10 * time.Second // what rates and quantiles are of
+	chartPoints = 301              // of a backend: five minutes, a point each second
+	fewServers  = 1000             // more of them are looked at every fewer seconds, and kept in less memory
+	rareSample  = 5                // seconds
+)
+
+// rates knows what passed in the last seconds: it adds up the cells once a second. All methods may be called concurrently.
+type rates struct {
+	mu       sync.Mutex // guards all below
+	seconds  int
+	total    *metrics.Window
+	backends map[string]*metrics.Window
+	servers  map[*balancer.Standing]*metrics.Window
+
+	sum, all metrics.Sum // kept, for they are large
+	attempts metrics.ServerSum
+}
+
+func newRates() *rates {
+	return &rates{
+		total: metrics.NewWindow(chartPoints, 12), backends: map[string]*metrics.Window{}, servers: map[*balancer.Standing]*metrics.Window{},
+	}
+}
+
+// sample takes a sample of all that has counted anything, and forgets what is not in the config any more.
+func (r *rates) sample(at time.Time, snapshot *server.Snapshot) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	views := snapshot.Views()
+	r.all = metrics.Sum{}
+	backends := make(map[string]*metrics.Window, len(r.backends))
+	count := 0
+	for _, v := range views {
+		count += len(v.Members())
+		if v.Cells.IsEmpty() {
+			continue
+		}
+		w := r.backends[v.Name()]
+		if w == nil {
+			w = metrics.NewWindow(chartPoints, 12)
+		}
+		backends[v.Name()] = w
+		v.Cells.Sum(&r.sum)
+		r.all.Add(&r.sum)
+		w.Add(at, r.sum.Sample())
+	}
+	snapshot.Cells().Nowhere().Sum(&r.sum)
+	r.all.Add(&r.sum)
+	r.total.Add(at, r.all.Sample())
+	r.backends = backends
+	if count <= fewServers || r.seconds%rareSample == 0 {
+		r.sampleServers(at, views, count)
+	}
+	r.seconds++
+}
+
+// sampleServers is sample for the servers, of which there may be many. r.mu is held.
+func (r *rates) sampleServers(at time.Time, views []server.View, count int) {
+	size := int(rateSpan/sampleEvery) + 2
+	if count > fewServers {
+		size = int(rateSpan/sampleEvery)/rareSample + 1
+	}
+	servers := make(map[*balancer.Standing]*metrics.Window, len(r.servers))
+	for _, v := range views {
+		for _, m := range v.Members() {
+			if m.Cells().IsEmpty() {
+				continue
+			}
+			w := r.servers[m.Standing]
+			if w == nil {
+				w = metrics.NewWindow(size, size)
+			}
+			servers[m.Standing] = w
+			m.Cells().Sum(&r.attempts)
+			w.Add(at, r.attempts.Sample())
+		}
+	}
+	r.servers = servers
+}
+
+// ofServer is what a server did in the last seconds; nothing where nothing is known.
+func (r *rates) ofServer(s *balancer.Standing) metrics.Rates {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return recent(r.servers[s])
+}
+
+// ofBackend is what a backend did in the last seconds, and each second before.
+func (r *rates) ofBackend(name string) (now metrics.Rates, series []metrics.Rates) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := r.backends[name]
+	if w == nil {
+		return now, nil
+	}
+	return recent(w), w.Series(nil)
+}
+
+// ofAll is what all did in the last seconds, and each second before.
+func (r *rates) ofAll() (now metrics.Rates, series []metrics.Rates) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return recent(r.total), r.total.Series(nil)
+}
+
+func recent(w *metrics.Window) metrics.Rates {
+	if w == nil {
+		return metrics.Rates{}
+	}
+	rates, _ := w.Over(rateSpan)
+	return rates
+}

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"l7/admin/api"
+)
+
+const statusGolden = `l7 v1.2.3, pid 4242, up 3h12m, serving, generation 7
+config /etc/l7/l7.yml; reloaded 2m00s ago
+12 connections, 340 req/s, p50 1.5ms, p99 12ms, 0.2 errors/s, 3 in flight
+
+BACKEND               STATE      WEIGHT  IN FLIGHT  REQ/S     P50   P99  ERR/S  WHY
+api                   up                         3    340   1.5ms  12ms      0
+  http://10.0.0.1:80  available       2          2    200   1.5ms  12ms      0
+  http://10.0.0.2:80  available       1          1    140  0.25ms  3.2s   <0.1
+! unix:/run/old.sock  weight 0        0          0      0       -     -      0  (backup)
+web                   down                       0      0       -     -      0  2 requests waiting in the queue
+! http://10.0.0.9:80  unhealthy       1          0      0       -     -      0  2m30s ago: connect: connection refused
+`
+
+func TestStatus(t *testing.T) {
+	r := newRunning(t)
+	got := r.ask("status")
+	assert.Equal(t, ran{0, statusGolden, ""}, got)
+}
+
+func TestStatusJSON(t *testing.T) {
+	r := newRunning(t)
+	got := r.ask("status", "--json")
+	assert.Zero(t, got.code)
+	var status api.Status
+	require.NoError(t, json.Unmarshal([]byte(got.stdout), &status))
+	assert.Equal(t, r.status, status)
+	assert.Contains(t, got.stdout, "\n  \"pid\": 4242,\n")
+}
+
+func TestStatusOfTrouble(t *testing.T) {
+	r := newRunning(t)
+	r.status.State = "draining"
+	r.status.ConfigFile = ""
+	r.status.LogDropped = 5
+	r.status.Reload.Problems = []string{"l7.yml:3:5: oh \x1b[2Jno", "l7.yml:4:5: oh dear"}
+	r.status.Backends[1].Servers[0].Reason = strings.Repeat("long ", 30)
+	got := r.ask("status")
+	assert.Zero(t, got.code)
+	assert.Contains(t, got.stdout, ", draining, generation 7\n")
+	assert.Contains(t, got.stdout, "config from arguments and environment; the reload 2m00s ago FAILED: l7.yml:3:5: oh ?[2Jno (and 1 more)\n")
+	assert.Contains(t, got.stdout, "\n5 lines of the access log were dropped\n")
+	assert.Contains(t, got.stdout, "2m30s ago: long long")
+	for _, line := range strings.Split(got.stdout, "\n") {
+		assert.LessOrEqual(t, len(line), 80+longestWhy)
+	}
+	r.status.Reload, r.status.Backends = nil, nil
+	assert.Contains(t, r.ask("status").stdout, "; not reloaded yet\n")
+}
+
+func TestStatusInColour(t *testing.T) {
+	status := &newRunning(t).status
+	coloured := string(statusText(status, look{terminal: true, colour: true}))
+	assert.Contains(t, coloured, "\x1b[31munhealthy\x1b[0m  ")
+	assert.Contains(t, coloured, "\x1b[33mweight 0\x1b[0m  ")
+	assert.Contains(t, coloured, "\x1b[1mweb\x1b[0m  ")
+	uncoloured := strings.NewReplacer("\x1b[31m", "", "\x1b[33m", "", "\x1b[1m", "", "\x1b[0m", "").Replace(coloured)
+	assert.Equal(t, statusGolden, uncoloured, "colours change no column")
+	narrow := string(statusText(status, look{terminal: true, width: 98}))
+	assert.NotContains(t, narrow, "\x1b")
+	for _, line := range strings.Split(narrow, "\n") {
+		assert.LessOrEqual(t, len(line), 98)
+	}
+	assert.Contains(t, narrow, "...\n")
+}
+
+func TestStatusWatch(t *testing.T) {
+	interrupt := interruptible(t)
+	f := func(between string, argv ...string) {
+		t.Helper()
+		r := newRunning(t)
+		r.looked = func(n int, s *api.Status) {
+			s.Generation = uint64(n)
+			if n == 3 {
+				interrupt()
+			}
+		}
+		got := r.ask(argv...)
+		assert.Zero(t, got.code, got.stderr)
+		assert.Contains(t, got.stdout, between)
+	}
+	f("refused\n\nl7 v1.2.3, pid 4242, up 3h12m, serving, generation 2\n", "status", "--watch")
+	f("}\n{\n", "status", "--watch", "--json")
+}
+
+func TestMillis(t *testing.T) {
+	f := func(want string, ms float64) {
+		t.Helper()
+		assert.Equal(t, want, millis(ms))
+	}
+	f("-", 0)
+	f("0.25ms", 0.25)
+	f("0.5ms", 0.5)
+	f("1ms", 0.999)
+	f("1.5ms", 1.52)
+	f("10ms", 9.96)
+	f("12ms", 12.4)
+	f("1s", 999.6)
+	f("3.2s", 3200)
+	f("1m00s", 59_990)
+	f("2m05s", 125_000)
+}
+
+func TestRate(t *testing.T) {
+	f := func(want string, perSecond float64) {
+		t.Helper()
+		assert.Equal(t, want, rate(perSecond))
+	}
+	f("0", 0)
+	f("<0.1", 0.01)
+	f("0.2", 0.2)
+	f("3", 3)
+	f("10", 9.96)
+	f("100", 100)
+	f("12345", 12345.4)
+}

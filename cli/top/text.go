@@ -1,0 +1,145 @@
+package top
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/charmbracelet/x/ansi"
+)
+
+// What a terminal knows looks by.
+const (
+	bold    = "1"
+	faint   = "2"
+	reverse = "7"
+	red     = "31"
+	green   = "32"
+	yellow  = "33"
+)
+
+// look is what the terminal can show beside text.
+type look struct{ colour bool }
+
+// paint gives a text a look by its number.
+func (l look) paint(number, text string) string {
+	if !l.colour || number == "" || text == "" {
+		return text
+	}
+	return "\x1b[" + number + "m" + text + "\x1b[0m"
+}
+
+// cells is how wide a text is on the screen.
+func cells(text string) int { return ansi.StringWidth(text) }
+
+// cut shortens a text to so many cells.
+func cut(text string, most int) string {
+	if cells(text) <= most {
+		return text
+	}
+	return ansi.Truncate(text, most, "…")
+}
+
+// cutLeft shortens a text from its beginning: servers of one backend differ at the end.
+func cutLeft(text string, most int) string {
+	if n := cells(text); n > most {
+		return ansi.TruncateLeft(text, n-most+1, "…")
+	}
+	return text
+}
+
+// pad makes a text exactly so wide.
+func pad(text string, wide int, right bool) string {
+	text = cut(text, wide)
+	gap := strings.Repeat(" ", max(0, wide-cells(text)))
+	if right {
+		return gap + text
+	}
+	return text + gap
+}
+
+// fit joins as many of the parts as the width has room for. The first are the most important; the first of all is cut if need be.
+func fit(wide int, parts ...string) string {
+	line := ""
+	for i, part := range parts {
+		switch {
+		case part == "":
+		case i == 0 || line == "":
+			line = cut(part, wide)
+		case cells(line)+2+cells(part) <= wide:
+			line += "  " + part
+		default:
+			return line
+		}
+	}
+	return line
+}
+
+// printable makes a text fit for a terminal: what a server answered may be part of a reason.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+}
+
+// The figures have at most six characters, which is what their columns have room for.
+
+// perSecond is how much there is of something in a second.
+func perSecond(n float64) string {
+	switch {
+	case n <= 0:
+		return "0"
+	case n < 0.05:
+		return "<0.1"
+	case n < 9.95:
+		return fmt.Sprintf("%.1f", n)
+	case n < 99_999.5:
+		return fmt.Sprintf("%.0f", n)
+	case n < 9_999_500:
+		return fmt.Sprintf("%.0fk", n/1000)
+	}
+	return fmt.Sprintf("%.0fM", n/1e6)
+}
+
+// millis is a time in milliseconds; '-' where there was nothing to measure.
+func millis(ms float64) string {
+	switch {
+	case ms <= 0:
+		return "-"
+	case ms < 0.995:
+		return fmt.Sprintf("%.2fms", ms)
+	case ms < 9.95:
+		return fmt.Sprintf("%.1fms", ms)
+	case ms < 999.5:
+		return fmt.Sprintf("%.0fms", ms)
+	case ms < 9_950:
+		return fmt.Sprintf("%.1fs", ms/1000)
+	}
+	return fmt.Sprintf("%.0fs", ms/1000)
+}
+
+// age is a length of time in the two units that matter.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", max(d, 0)/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
+}
+
+// count is a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"l7/admin/api"
+)
+
+func whyCommand(p Process) *cli.Command {
+	return &cli.Command{
+		Name:      "why",
+		Usage:     "say what state a server is in, and what led to it",
+		ArgsUsage: "ADDRESS",
+		Description: `Prints the last 50 changes, the newest last, for each backend that has the server.
+
+l7 why http://10.0.0.4:8080
+l7 why 10.0.0.4:8080 --backend example.com/api`,
+		Flags: remoteFlags(&cli.StringFlag{Name: "backend", Aliases: []string{"b"}, Usage: "in the backend `NAME` alone"}),
+		Action: remotely(p, func(ctx context.Context, c *cli.Context, r *remote) error {
+			if err := wantArguments(c, 1, 1, "the ADDRESS of a server"); err != nil {
+				return err
+			}
+			list, err := soon(ctx, r, func(ctx context.Context) ([]api.History, error) {
+				return r.History(ctx, c.String("backend"), c.Args().First())
+			})
+			if err != nil {
+				return err
+			}
+			if c.Bool("json") {
+				return printJSON(p.Stdout, list)
+			}
+			for i := range list {
+				if i > 0 {
+					fmt.Fprintln(p.Stdout)
+				}
+				printHistory(p.Stdout, &list[i], lookOf(p.Stdout, p))
+			}
+			return nil
+		}),
+	}
+}
+
+func printHistory(w io.Writer, h *api.History, l look) {
+	s := h.Server
+	fmt.Fprintf(w, "%s in %s: %s", plain(s.Address), plain(h.Backend), l.paint(stateColour(s.State), s.State))
+	if !s.Changed.IsZero() {
+		fmt.Fprintf(w, ", for %s", age(time.Since(s.Changed)))
+	}
+	if s.Reason != "" {
+		fmt.Fprintf(w, ": %s", plain(s.Reason))
+	}
+	fmt.Fprintf(w, "\nweight %d, %d in flight, %s, %s\n", s.Weight, s.InFlight, count(int(s.Attempts), "attempt"), count(int(s.Failures), "failure"))
+	if len(h.Changes) == 0 {
+		fmt.Fprintln(w, "  its state has not changed since l7 was started")
+	}
+	for i := range h.Changes {
+		e := &h.Changes[i]
+		fmt.Fprintf(w, "  %s  %s\n", moment(e.Time), stateText(e, l))
+	}
+}
+
+// stateText is what an event tells, without whom it is about.
+func stateText(e *api.Event, l look) string {
+	text := l.paint(eventColour(e.State), e.State)
+	if e.Reason != "" {
+		text += ": " + plain(e.Reason)
+	}
+	return text
+}
+
+// eventColour lets bad news stand out.
+func eventColour(state string) string {
+	switch state {
+	case "unhealthy", "ejected", "down", "refused":
+		return red
+	case "draining":
+		return yellow
+	}
+	return ""
+}

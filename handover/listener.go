@@ -1,0 +1,115 @@
+package handover
+
+import (
+	"errors"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// ownPrefix begins the names of the sockets that l7 has opened itself. The others are those of systemd's units.
+const ownPrefix = "l7:"
+
+// nameOf is the name of the socket that was opened for an address. LISTEN_FDNAMES has no room for colons.
+func nameOf(network, address string) string {
+	return url.QueryEscape(ownPrefix + network + ":" + address)
+}
+
+func isOwn(name string) bool { return strings.HasPrefix(name, url.QueryEscape(ownPrefix)) }
+
+// named is an inherited listener.
+type named interface {
+	net.Listener
+	Name() string
+}
+
+func newNamed(l net.Listener, name string) (named, error) {
+	switch l := l.(type) {
+	case *net.TCPListener:
+		return &tcpListener{l, name}, nil
+	case *net.UnixListener:
+		return &unixListener{l, name}, nil
+	}
+	_ = l.Close() // of no use
+	return nil, errors.New("it is neither a TCP nor a unix socket")
+}
+
+// tcpListener turns off the keep-alive probes, which the library turns on for connections of a listener that it has not opened.
+type tcpListener struct {
+	*net.TCPListener
+	name string
+}
+
+// Name is the name that the socket was passed on with.
+func (l *tcpListener) Name() string { return l.name }
+
+// Accept implements net.Listener.
+func (l *tcpListener) Accept() (net.Conn, error) {
+	c, err := l.AcceptTCP()
+	if err != nil {
+		return nil, err
+	}
+	_ = c.SetKeepAlive(false) // with them it works as well
+	return c, nil
+}
+
+// unixListener leaves the socket's file where it is when it is closed, unless SetUnlinkOnClose says otherwise.
+type unixListener struct {
+	*net.UnixListener
+	name string
+}
+
+// Name is the name that the socket was passed on with.
+func (l *unixListener) Name() string { return l.name }
+
+// setUnlink says whether the file of a unix socket goes with it.
+func setUnlink(l net.Listener, unlink bool) {
+	if u, ok := l.(interface{ SetUnlinkOnClose(bool) }); ok {
+		u.SetUnlinkOnClose(unlink)
+	}
+}
+
+// Own makes the file of a unix socket go with the listener, as it does with one that was opened here. It is for a process that serves: before, the
+// file is that of the process before. What systemd has opened stays systemd's.
+func Own(l net.Listener) {
+	if n, ok := l.(named); ok && isOwn(n.Name()) {
+		setUnlink(l, true)
+	}
+}
+
+// Leave lets a listener be closed without harm for the process that it was passed on to.
+func Leave(l net.Listener) { setUnlink(l, false) }
+
+// indexOf finds the socket that listening on an address would have made, or -1.
+func indexOf(sockets []named, network, address string) int {
+	if network == "unix" {
+		return find(sockets, func(a net.Addr) bool { return a.Network() == "unix" && a.String() == address })
+	}
+	want, err := net.ResolveTCPAddr(network, address)
+	if err != nil || want.Port == 0 {
+		return -1
+	}
+	ips := []net.IP{want.IP}
+	if want.IP == nil || want.IP.IsUnspecified() { // net.Listen takes all of these for IPv6 and IPv4 together
+		ips = append(ips, net.IPv6unspecified, net.IPv4zero)
+	}
+	for _, ip := range ips {
+		same := func(a net.Addr) bool {
+			tcp, ok := a.(*net.TCPAddr)
+			return ok && tcp.Port == want.Port && tcp.IP.Equal(ip) && tcp.Zone == want.Zone
+		}
+		if i := find(sockets, same); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+func find(sockets []named, is func(net.Addr) bool) int {
+	for i, s := range sockets {
+		if is(s.Addr()) {
+			return i
+		}
+	}
+	return -1
+}

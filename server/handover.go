@@ -1,0 +1,36 @@
+package server
+
+import (
+	"net"
+
+	"l7/config"
+)
+
+// Inheritance has listening sockets that were opened by a process before this one.
+type Inheritance interface {
+	// Take returns the socket for an address, once, or nil where there is none.
+	Take(address config.ListenAddress) net.Listener
+}
+
+// Inherit has Open look for a socket there first. It is to be called before the first Open, if at all.
+func (s *Server) Inherit(from Inheritance) { s.inherited = from }
+
+// Sockets are the listening sockets by the address that they were asked for. They stay the server's; like Open, this must not be called while
+// an Opening waits for its Commit.
+func (s *Server) Sockets() map[config.ListenAddress]net.Listener {
+	sockets := make(map[config.ListenAddress]net.Listener, len(s.listeners))
+	for address, l := range s.listeners {
+		sockets[address] = l.Listener
+	}
+	return sockets
+}
+
+// listen takes the socket of an address over, or opens one.
+func (s *Server) listen(address config.ListenAddress) (net.Listener, error) {
+	if s.inherited != nil {
+		if l := s.inherited.Take(address); l != nil {
+			return l, nil
+		}
+	}
+	return listen(address)
+}

@@ -1,0 +1,154 @@
+// Package watch tells when files have changed, in whichever way: written in place, replaced by a rename as editors do, or by the swap
+// of a symbolic link as Kubernetes does with a ConfigMap.
+//
+// It compares contents, so that a touched file is no changed one. A file that cannot be read has not changed.
+package watch
+
+import (
+	"crypto/sha256"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+)
+
+const (
+	// calm is how long nothing may happen before the files are looked at: a file is often written in several pieces.
+	calm = 100 * time.Millisecond
+	// latest is when they are looked at although there is no calm.
+	latest = time.Second
+	// round is how often they are looked at in any case: not every file system tells of changes.
+	round = 30 * time.Second
+)
+
+// Watcher watches a changing set of files. All methods may be called concurrently; changed may call Set, and not Close.
+type Watcher struct {
+	changed func()
+	notify  *fsnotify.Watcher
+	ended   chan struct{}
+	running sync.WaitGroup
+
+	mu    sync.Mutex // guards all below
+	files map[string]content
+	dirs  map[string]bool // that notify watches
+}
+
+// content is what stands for a file's bytes.
+type content [sha256.Size]byte
+
+// Start returns a Watcher of no files yet. Changed is called by one goroutine, once for all that changed at about the same time. Close
+// must be called.
+func Start(changed func()) (*Watcher, error) {
+	notify, err := fsnotify.NewWatcher()
+	if err != nil {
+		return nil, err
+	}
+	w := &Watcher{changed: changed, notify: notify, ended: make(chan struct{}), files: map[string]content{}, dirs: map[string]bool{}}
+	w.running.Go(w.run)
+	return w, nil
+}
+
+// Close ends the watching. It waits for a call of changed that is under way.
+func (w *Watcher) Close() {
+	close(w.ended)
+	_ = w.notify.Close() // it was open
+	w.running.Wait()
+}
+
+// Set says which files are watched from now on. One that was watched before is compared with what it was then, a new one with what it is
+// now. The error says which folder cannot be watched; its files are looked at now and then all the same.
+func (w *Watcher) Set(paths ...string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	files := make(map[string]content, len(paths))
+	for _, path := range paths {
+		known, watched := w.files[path]
+		if !watched {
+			known, _ = read(path) // a file that is not there is empty until it is
+		}
+		files[path] = known
+	}
+	w.files = files
+	return w.follow()
+}
+
+// follow watches the folders of the files, and those that links lead to. w.mu is held.
+func (w *Watcher) follow() (failed error) {
+	wanted := map[string]bool{}
+	for path := range w.files {
+		wanted[filepath.Dir(path)] = true
+		if real, err := filepath.EvalSymlinks(path); err == nil {
+			wanted[filepath.Dir(real)] = true
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(w.dirs)) {
+		if !wanted[dir] {
+			_ = w.notify.Remove(dir) // it may have gone
+			delete(w.dirs, dir)
+		}
+	}
+	for _, dir := range slices.Sorted(maps.Keys(wanted)) {
+		// Always: a folder that has been made anew under its old name is another one.
+		if err := w.notify.Add(dir); err != nil && failed == nil {
+			failed = err
+		}
+		w.dirs[dir] = true
+	}
+	return failed
+}
+
+func (w *Watcher) run() {
+	rounds := time.NewTicker(round)
+	defer rounds.Stop()
+	var quiet, late <-chan time.Time // nil while nothing has happened
+	for {
+		select {
+		case _, open := <-w.notify.Events:
+			if !open {
+				return
+			}
+			if late == nil {
+				late = time.After(latest)
+			}
+			quiet = time.After(calm)
+			continue
+		case <-w.notify.Errors: // events were lost
+		case <-rounds.C:
+		case <-quiet:
+		case <-late:
+		case <-w.ended:
+			return
+		}
+		quiet, late = nil, nil
+		if w.look() {
+			w.changed()
+		}
+	}
+}
+
+// look is true when one of the files has other contents than before.
+func (w *Watcher) look() (changed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for path, before := range w.files {
+		if now, ok := read(path); ok && now != before {
+			w.files[path] = now
+			changed = true
+		}
+	}
+	_ = w.follow() // links may lead elsewhere; what cannot be watched is looked at each round
+	return changed
+}
+
+// read is false for a file that cannot be read.
+func read(path string) (content, bool) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return content{}, false
+	}
+	return sha256.Sum256(text), true
+}
