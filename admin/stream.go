@@ -100,7 +100,7 @@ func (s *Server) follow(d *door, st *stream, r *http.Request, events <-chan api.
 			}
 			err = st.send("event", event)
 		case <-due:
-			err = st.send("status", s.process.Status())
+			err = st.send("status", withoutPast(s.process.Status()))
 		case <-heartbeat.C:
 			if _, err = d.admit(route{reach: looks}, r); err == nil {
 				err = st.write(":\n\n")
@@ -110,6 +110,14 @@ func (s *Server) follow(d *door, st *stream, r *http.Request, events <-chan api.
 			return
 		}
 	}
+}
+
+// withoutPast leaves out what the first status of a stream has told of each backend: of hundreds it would be megabytes a second.
+func withoutPast(status *api.Status) *api.Status {
+	for i := range status.Backends {
+		status.Backends[i].Traffic.History = nil
+	}
+	return status
 }
 
 func (st *stream) send(kind string, content any) error {

@@ -139,7 +139,7 @@ func (c *control) Explain(r api.ExplainRequest) (any, error) {
 		return nil, fmt.Errorf("%q is no URL with a host, as in http://example.com/path", r.URL)
 	}
 	if u.User != nil {
-		return nil, errors.New("the URL comes without credentials; give them in a field, as in Authorization: Basic ...")
+		return nil, errors.New("the URL comes without credentials; give them in an Authorization field")
 	}
 	q := server.Question{Method: r.Method, Host: u.Host, Target: u.RequestURI(), Fields: r.Fields}
 	if slices.ContainsFunc(append([]string{r.Method, u.Host}, r.Fields...), hasLineEnd) {

@@ -31,8 +31,15 @@ type rates struct {
 
 func newRates() *rates {
 	return &rates{
-		total: metrics.NewWindow(chartPoints, 12), backends: map[string]*metrics.Window{}, servers: map[*balancer.Standing]*metrics.Window{},
+		total: newWindow(chartPoints, 12, time.Now().Add(sampleEvery)), backends: map[string]*metrics.Window{}, servers: map[*balancer.Standing]*metrics.Window{},
 	}
+}
+
+// newWindow is a window of what has counted for the first time in the second before.
+func newWindow(points, histograms int, at time.Time) *metrics.Window {
+	w := metrics.NewWindow(points, histograms)
+	w.Add(at.Add(-sampleEvery), metrics.Sample{Latency: &metrics.Histogram{}})
+	return w
 }
 
 // sample takes a sample of all that has counted anything, and forgets what is not in the config any more.
@@ -50,7 +57,7 @@ func (r *rates) sample(at time.Time, snapshot *server.Snapshot) {
 		}
 		w := r.backends[v.Name()]
 		if w == nil {
-			w = metrics.NewWindow(chartPoints, 12)
+			w = newWindow(chartPoints, 12, at)
 		}
 		backends[v.Name()] = w
 		v.Cells.Sum(&r.sum)
@@ -81,7 +88,7 @@ func (r *rates) sampleServers(at time.Time, views []server.View, count int) {
 			}
 			w := r.servers[m.Standing]
 			if w == nil {
-				w = metrics.NewWindow(size, size)
+				w = newWindow(size, size, at)
 			}
 			servers[m.Standing] = w
 			m.Cells().Sum(&r.attempts)

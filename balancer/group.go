@@ -11,7 +11,7 @@ type group struct {
 	policy   policy
 	weights  int           // of all members
 	inFlight atomic.Int64  // at all members
-	line     atomic.Uint64 // the head of the line, see Backend.charge
+	line     atomic.Uint64 // the front of the line: where the last one has come who was furthest, see Backend.charge
 }
 
 // policy picks a server for a request: an available one that it has not tried, nil when there is none. It changes nothing but

@@ -12,29 +12,30 @@ const memory = 32 * step
 // queueing). Who has missed some while others were less loaded gets it later. Who was away joins level with the others and is owed
 // nothing, or it would be flooded.
 func (b *Backend) charge(m *Member, at time.Duration) {
-	head := m.group.line.Load()
+	front := m.group.line.Load()
+	returned := m.returned.Load() && m.returned.CompareAndSwap(true, false)
 	far := uint64(step / m.weight(at))
 	for {
 		place := m.line.Load()
 		start := place
-		if place < head {
-			start = head + memory
+		if returned || place+memory < front {
+			start = max(place, front)
 		}
 		if !m.line.CompareAndSwap(place, start+far) {
 			continue
 		}
-		if start > head+memory {
-			m.group.line.CompareAndSwap(head, start-memory)
+		if start > front {
+			m.group.line.CompareAndSwap(front, start)
 		}
 		return
 	}
 }
 
-// behind is how far the server is behind the head of the line.
+// behind is how far the server is behind the first that still counts.
 func (m *Member) behind() uint64 {
-	line, place := m.group.line.Load(), m.line.Load()
-	if place <= line {
-		return 0
+	front, place := m.group.line.Load(), m.line.Load()
+	if m.returned.Load() {
+		place = max(place, front)
 	}
-	return place - line
+	return place - min(max(front, memory)-memory, place)
 }

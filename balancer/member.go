@@ -249,7 +249,7 @@ func (m *Member) answered(status int, t try) {
 		m.began()
 		m.changed("readmitted", "it answered with status "+strconv.Itoa(status))
 	}
-	if m.backend.IsDown() {
+	if m.backend.shared.down.Load() {
 		m.backend.cameUp(m.Address(), t.ended)
 	}
 }

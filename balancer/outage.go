@@ -29,5 +29,5 @@ func (b *Backend) cameUp(address config.Address, at time.Duration) {
 	b.registry.observe(Change{Time: time.Now(), Backend: b.name, State: "up", Reason: address.String() + " answers"})
 }
 
-// IsDown is true from when a request found no server available until one has answered and is.
-func (b *Backend) IsDown() bool { return b.shared.down.Load() }
+// IsDown is true while no server is available and a request has found that out.
+func (b *Backend) IsDown() bool { return b.shared.down.Load() && b.desperate(now()) }

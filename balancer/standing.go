@@ -31,6 +31,7 @@ type Standing struct {
 	drained  atomic.Bool
 	ejected  atomic.Uint64 // how often
 	inFlight atomic.Int64
+	returned atomic.Bool  // it has been away, and is owed nothing; see Backend.charge
 	since    atomic.Int64 // when it became available, for its slow start; 0: long ago
 	history  history
 	cells    metrics.Server // the attempts made at it
@@ -104,8 +105,11 @@ func verdictOf(v health.Verdict) uint32 {
 // isNewcomer is true for a server that was not there when its backend began to serve, or has been away since.
 func (s *Standing) isNewcomer() bool { return s.since.Load() != 0 }
 
-// began starts the slow start.
-func (s *Standing) began() { s.since.Store(int64(now())) }
+// began has the server join the others: level with them, and slowly where that is wanted.
+func (s *Standing) began() {
+	s.returned.Store(true)
+	s.since.Store(int64(now()))
+}
 
 func (s *Standing) changed(state, reason string) {
 	if state == "ejected" {

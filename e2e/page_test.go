@@ -139,7 +139,7 @@ func TestStatusPageFollowsARestart(t *testing.T) {
 	pid := pagetest.Eval[string](tab, `document.getElementById("pid").textContent`)
 	l.kill()
 	tab.AwaitText("#lost", "Connection lost")
-	l = run{config: lines}.start(t)
+	run{config: lines}.start(t)
 	tab.Await("the new process is shown", `document.getElementById("lost").hidden && document.getElementById("pid").textContent !== "`+pid+`"`)
 	tab.AwaitText("#state", "serving")
 	tab.Quiet("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET")

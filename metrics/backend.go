@@ -58,7 +58,10 @@ type Request struct {
 	BytesIn, BytesOut int64
 }
 
-// Observe counts a request. The shard may be any number; who calls it often keeps to one of its own.
+// switchingProtocols is the status of a tunnel, which lasts as long as both sides like and says nothing of how long requests take.
+const switchingProtocols = 101
+
+// Observe counts a request; the time of a tunnel is left out. The shard may be any number; who calls it often keeps to one of its own.
 func (b *Backend) Observe(shard uint, r Request) {
 	s := b.shard(shard)
 	s.classes[classOf(r.Status)].Add(1)
@@ -66,7 +69,9 @@ func (b *Backend) Observe(shard uint, r Request) {
 		// After the class: whoever sees the cause sees the request too. Sum relies on it.
 		s.causes[min(r.Cause, causeCount-1)].Add(1)
 	}
-	s.latency.observe(r.Took)
+	if r.Status != switchingProtocols {
+		s.latency.observe(r.Took)
+	}
 	if r.BytesIn > 0 {
 		s.bytesIn.Add(uint64(r.BytesIn))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"l7/cause"
 	"l7/config"
+	"l7/metrics"
 )
 
 // listener is one address that clients connect to.
@@ -57,6 +58,7 @@ func (s *Server) admit(c *conn) bool {
 	limits := s.Snapshot().connections
 	if why := s.conns.add(c, limits); why != cause.None {
 		s.limited.Info().Str("client", c.peer.text).Str("cause", why.String()).Int("status", why.Status()).Msg("connection refused")
+		s.Snapshot().cells.nowhere.Observe(0, metrics.Request{Status: why.Status(), Cause: uint8(why)})
 		_ = c.sock.Write(refusal(why), time.Second) // a best effort
 		_ = c.sock.Close()
 		return false

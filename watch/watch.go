@@ -111,12 +111,10 @@ func (w *Watcher) run() {
 			if !open {
 				return
 			}
-			if late == nil {
-				late = time.After(latest)
-			}
-			quiet = time.After(calm)
+			late, quiet = orAfter(late, latest), time.After(calm)
 			continue
-		case <-w.notify.Errors: // events were lost
+		case lost := <-w.notify.Errors:
+			_ = lost // it says that there were more events than could be kept; the files are looked at all the same
 		case <-rounds.C:
 		case <-quiet:
 		case <-late:
@@ -128,6 +126,14 @@ func (w *Watcher) run() {
 			w.changed()
 		}
 	}
+}
+
+// orAfter is a time that is waited for, or else a new one.
+func orAfter(waited <-chan time.Time, d time.Duration) <-chan time.Time {
+	if waited != nil {
+		return waited
+	}
+	return time.After(d)
 }
 
 // look is true when one of the files has other contents than before.

@@ -15,7 +15,7 @@ const (
 	PathHistory = "/api/history" // GET ?server=ADDRESS[&backend=NAME]: History
 	PathExplain = "/api/explain" // POST ExplainRequest: server.Decision
 	PathEvents  = "/api/events"  // GET: []Event; with Accept: text/event-stream each as it happens
-	PathStream  = "/api/stream"  // GET text/event-stream: "status" with a Status every second, "event" with an Event as it happens
+	PathStream  = "/api/stream"  // GET text/event-stream: "status" with a Status every second, the first one alone with the backends' past; "event" with an Event as it happens
 	PathHealthz = "/healthz"     // GET: 200 as long as the process lives
 	PathReadyz  = "/readyz"      // GET: 200 while it takes requests, 503 while it starts or drains
 	PathMetrics = "/metrics"     // GET: Prometheus text

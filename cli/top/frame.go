@@ -217,11 +217,7 @@ func (m *Model) detail() []string {
 	if at == nil {
 		return []string{"", ""}
 	}
-	name := printable(at.backend.Name)
-	causes := fmt.Sprintf("errors of %s: none since the start", name)
-	if parts := largest(at.backend.Traffic.Causes); len(parts) > 0 {
-		causes = fmt.Sprintf("errors of %s since the start: %s", name, strings.Join(parts, ", "))
-	}
+	causes := errorsOf(at.backend)
 	about := backendDetail(at.backend)
 	if at.server != nil {
 		about = fmt.Sprintf("%s: %s", printable(at.server.Address), stateOf(at.server))
@@ -230,6 +226,18 @@ func (m *Model) detail() []string {
 		}
 	}
 	return []string{cut(causes, m.width), cut(about, m.width)}
+}
+
+// errorsOf is what has gone wrong at a backend. What its servers have answered themselves has no cause, so it is counted by status.
+func errorsOf(b *api.Backend) string {
+	parts := largest(b.Traffic.Causes)
+	if n := b.Traffic.Statuses["5xx"]; n > 0 {
+		parts = append([]string{fmt.Sprintf("answers 5xx %d", n)}, parts...)
+	}
+	if len(parts) == 0 {
+		parts = []string{"none"}
+	}
+	return fmt.Sprintf("errors of %s since the start: %s", printable(b.Name), strings.Join(parts, ", "))
 }
 
 func backendDetail(b *api.Backend) string {

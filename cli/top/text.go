@@ -30,8 +30,15 @@ func (l look) paint(number, text string) string {
 	return "\x1b[" + number + "m" + text + "\x1b[0m"
 }
 
-// cells is how wide a text is on the screen.
-func cells(text string) int { return ansi.StringWidth(text) }
+// cells is how wide a text is on the screen. Nearly all texts are ASCII, and need no look into the tables of Unicode.
+func cells(text string) int {
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return ansi.StringWidth(text)
+		}
+	}
+	return len(text)
+}
 
 // cut shortens a text to so many cells.
 func cut(text string, most int) string {

@@ -13,7 +13,6 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
-	"github.com/stretchr/testify/require"
 )
 
 // patience is how long anything that has to happen may take; it is spent by failing tests only.
@@ -31,8 +30,9 @@ type Tab struct {
 // Open starts a browser. A test fails where none is installed.
 func Open(t testing.TB) *Tab {
 	t.Helper()
-	_, err := exec.LookPath("chromium")
-	require.NoError(t, err, "the status page is tested in a real browser: apt-get install -y --no-install-recommends chromium")
+	if _, err := exec.LookPath("chromium"); err != nil {
+		t.Fatalf("the status page is tested in a real browser: apt-get install -y --no-install-recommends chromium (%v)", err)
+	}
 	options := append([]chromedp.ExecAllocatorOption{}, chromedp.DefaultExecAllocatorOptions[:]...)
 	options = append(options, chromedp.ExecPath("chromium"))
 	if os.Geteuid() == 0 {
@@ -43,7 +43,7 @@ func Open(t testing.TB) *Tab {
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	b := &Tab{t: t, ctx: ctx}
-	require.NoError(t, chromedp.Do(ctx), "cannot start chromium") // without a timeout, which would be the browser's
+	b.must(chromedp.Do(ctx), "start chromium") // without a timeout, which would be the browser's
 	messages := chromedp.Console(ctx)
 	go func() {
 		for message, err := range messages {
@@ -58,12 +58,19 @@ func Open(t testing.TB) *Tab {
 	return b
 }
 
+func (b *Tab) must(err error, what string) {
+	b.t.Helper()
+	if err != nil {
+		b.t.Fatalf("the browser cannot %s: %v", what, err)
+	}
+}
+
 // Do runs actions one after the other.
 func (b *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
-	require.NoError(b.t, chromedp.Do(ctx, actions...))
+	b.must(chromedp.Do(ctx, actions...), "do that")
 }
 
 // Load opens a URL.
@@ -78,7 +85,7 @@ func Eval[T any](b *Tab, script string) T {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](script))
-	require.NoError(b.t, err, script)
+	b.must(err, script)
 	return value
 }
 
@@ -87,7 +94,7 @@ func (b *Tab) Await(what, script string) {
 	b.t.Helper()
 	for deadline := time.Now().Add(patience); !Eval[bool](b, "Boolean("+script+")"); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			require.FailNow(b.t, "this does not come true: "+what, "%s\n\n%s\n\n%v", script, Eval[string](b, "document.body.innerText"), b.heard())
+			b.t.Fatalf("this does not come true: %s\n%s\n\n%s\n\n%v", what, script, Eval[string](b, "document.body.innerText"), b.heard())
 		}
 	}
 }
@@ -132,7 +139,7 @@ func (b *Tab) Prefer(scheme string) {
 	_, err := chromedp.Call(b.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	})
-	require.NoError(b.t, err)
+	b.must(err, "prefer "+scheme)
 }
 
 // Picture is the whole page as PNG.
@@ -141,7 +148,7 @@ func (b *Tab) Picture() []byte {
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
-	require.NoError(b.t, err)
+	b.must(err, "take a picture")
 	return picture
 }
 
@@ -165,7 +172,9 @@ func (b *Tab) Quiet(expected ...string) {
 				return
 			}
 		}
-		require.True(b.t, time.Now().Before(deadline), "the console is not to be heard")
+		if time.Now().After(deadline) {
+			b.t.Fatal("the console is not to be heard")
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import { count, millis, rate } from "./format.js";
 const { uPlot } = window;
 const seconds = 300;
 const height = 180;
+const steps = [0.1, 1, 10, 100, 1e3, 1e4, 1e5, 1e6].flatMap((n) => [n, 2 * n, 5 * n]); // between the lines of a grid
 
 /** colour resolves what the style says for a series: a canvas does not know CSS variables. */
 function colour(series) {
@@ -50,7 +51,7 @@ class Plot {
 			series: [{}, series(names[0]), series(names[1], [5, 4])],
 			axes: [
 				{ ...axis(times, 24), incrs: [60, 120, 300], space: 40 },
-				axis((u, splits) => splits.map((value) => (value ? write(value) : "0")), 56),
+				{ ...axis((u, splits) => splits.map((value) => (value ? write(value) : "0")), 56), incrs: steps },
 			],
 			hooks: { setCursor: [() => this.label()] },
 		};

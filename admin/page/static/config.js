@@ -79,6 +79,7 @@ export class Config {
 			text.replaceChildren(...colour(config.yaml));
 			setHidden(text, false);
 		} catch (problem) {
+			this.loaded = null; // no second try each second
 			explainError(byId("config-error"), problem);
 		}
 		this.loading = false;

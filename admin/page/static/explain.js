@@ -35,8 +35,8 @@ function facts(decision) {
 }
 
 function servers(list) {
-	const columns = ["Order", "Server", "State", "Weight", "In flight", "Reason"];
-	const head = el("tr", {}, ...columns.map((name) => el("th", { scope: "col" }, name)));
+	const columns = [["Order", "number"], ["Server"], ["State"], ["Weight", "number"], ["In flight", "number"], ["Reason"]];
+	const head = el("tr", {}, ...columns.map(([name, kind]) => el("th", { scope: "col", class: kind }, name)));
 	const rows = list.map((server, i) => el("tr", {},
 		el("td", { class: "number" }, String(i + 1)),
 		el("th", { scope: "row" }, server.address + (server.backup ? " (backup)" : "")),
