@@ -80,6 +80,7 @@ func (b *Backend) add(server config.Server, live bool) {
 }
 
 func (b *Backend) policyOf(name string, g *group) policy {
+	g.isTimed, g.isBound = name == "least_time", name == "consistent_hash"
 	if len(g.members) == 0 {
 		return nobody{}
 	}

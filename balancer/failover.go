@@ -10,7 +10,7 @@ import (
 // Do has one of the servers answer the request: the one retry loop of l7. The error is a *cause.Error; after nil the exchange is the
 // caller's to finish.
 func (b *Backend) Do(r *Request) error {
-	b.shared.budget.requests.Add(1)
+	b.shared.budget.count(r.Shard)
 	r.Keep = int(b.retry.Buffer)
 	r.started = now()
 	for r.at = r.started; ; r.at = now() {
@@ -166,7 +166,7 @@ type Counts struct {
 // Counts returns them as they are now.
 func (b *Backend) Counts() Counts {
 	s := b.shared
-	return Counts{s.budget.requests.Load(), s.retries.Load(), s.unaffordable.Load()}
+	return Counts{s.budget.total(), s.retries.Load(), s.unaffordable.Load()}
 }
 
 // isServers is true for the failures of a server; nobody else's get better elsewhere.

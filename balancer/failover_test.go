@@ -253,7 +253,7 @@ func TestWhatCouldNotBeSentIsNoRetry(t *testing.T) {
 // The share of the first requests counts as much as that of later ones. A bug had it divided by the age of the process.
 func TestTheBudgetOfANewBackend(t *testing.T) {
 	b := newBudget()
-	b.requests.Add(1000)
+	b.requests[3].Add(1000)
 	n := 0
 	for at := now(); b.take(at, 0.2); {
 		n++
@@ -273,9 +273,9 @@ func TestTheBudgetForgets(t *testing.T) {
 	require.Equal(t, floorBurst, take(b, time.Hour))
 	require.Zero(t, take(b, time.Hour))
 	require.Equal(t, 5, take(b, time.Hour+time.Second/2))
-	b.requests.Add(1000)
+	b.requests[3].Add(1000)
 	require.Equal(t, 200, take(b, time.Hour+time.Second/2))
-	b.requests.Add(1000)
+	b.requests[3].Add(1000)
 	require.LessOrEqual(t, take(b, 2*time.Hour), floorBurst+1, "requests of an hour ago say nothing of now")
 }
 

@@ -10,7 +10,9 @@ type group struct {
 	members  []*Member
 	policy   policy
 	weights  int           // of all members
-	inFlight atomic.Int64  // at all members
+	isTimed  bool          // the policy goes by latencies
+	isBound  bool          // the policy goes by inFlight
+	inFlight atomic.Int64  // at all members, where the policy goes by it
 	line     atomic.Uint64 // the front of the line: where the last one has come who was furthest, see Backend.charge
 }
 
@@ -35,6 +37,21 @@ func newPolicy(name string, g *group) policy {
 		return first{g}
 	}
 	return newLeastLoaded(g)
+}
+
+// observe is told how long a server took for the head of a response. Only what the policy goes by is kept: each is a write to memory that all
+// CPUs share, and all of them together were a percent of the CPU of a small request.
+func (g *group) observe(m *Member, at, took time.Duration) {
+	if g.isTimed {
+		m.latency.observe(at, took)
+	}
+}
+
+// count counts requests in flight, where the policy goes by them.
+func (g *group) count(n int64) {
+	if g.isBound {
+		g.inFlight.Add(n)
+	}
 }
 
 // may is true when a request can be given to the member.

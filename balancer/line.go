@@ -12,6 +12,9 @@ const memory = 32 * step
 // queueing). Who has missed some while others were less loaded gets it later. Who was away joins level with the others and is owed
 // nothing, or it would be flooded.
 func (b *Backend) charge(m *Member, at time.Duration) {
+	if len(m.group.members) == 1 {
+		return // there is no line
+	}
 	front := m.group.line.Load()
 	returned := m.returned.Load() && m.returned.CompareAndSwap(true, false)
 	far := uint64(step / m.weight(at))

@@ -146,11 +146,11 @@ func (m *Member) attempt(r *Request) *cause.Error {
 	err := m.Server.Do(r.Exchange)
 	r.ended = Now()
 	t := try{claims: c, shard: r.Shard, ended: r.ended, took: r.ended - r.at}
-	attempt := Attempt{Address: m.Address(), Took: t.took}
+	attempt := Attempt{Member: m, Took: t.took}
 	if err == nil {
 		attempt.Status = r.Response.Status
 		r.attempts = append(r.attempts, attempt)
-		m.latency.observe(t.ended, t.took)
+		m.group.observe(m, t.ended, t.took)
 		m.answered(r.Response.Status, t)
 		return nil
 	}
@@ -181,7 +181,7 @@ type claims struct {
 // enter takes a place at the server, and claims to try it out if it was out. It is false when there is no place.
 func (m *Member) enter(at time.Duration) (c claims, ok bool) {
 	n := m.inFlight.Add(1)
-	m.group.inFlight.Add(1)
+	m.group.count(1)
 	if m.config.MaxInFlight > 0 && n > int64(m.config.MaxInFlight) {
 		m.leave()
 		return c, false
@@ -226,7 +226,7 @@ func (m *Member) unclaim(c claims) {
 // leave gives the place back.
 func (m *Member) leave() {
 	m.inFlight.Add(-1)
-	m.group.inFlight.Add(-1)
+	m.group.count(-1)
 	m.backend.shared.queue.signal()
 }
 

@@ -211,7 +211,7 @@ func (r *Request) forgetFull() {
 	sent := r.tried[:0]
 	for _, m := range r.tried {
 		for _, a := range r.attempts {
-			if a.Address == m.Address() {
+			if a.Member == m {
 				sent = append(sent, m)
 				break
 			}

@@ -6,7 +6,6 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"l7/cause"
-	"l7/config"
 	"l7/exchange"
 )
 
@@ -32,10 +31,10 @@ type Request struct {
 
 // Attempt is one try of a request at a server.
 type Attempt struct {
-	Address config.Address
-	Cause   cause.Cause // None: it answered
-	Status  int         // 0: no response
-	Took    time.Duration
+	Member *Member
+	Cause  cause.Cause // None: it answered
+	Status int         // 0: no response
+	Took   time.Duration
 }
 
 // NewRequest returns a Request around an exchange.

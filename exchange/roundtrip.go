@@ -238,7 +238,9 @@ func (x *Exchange) begin() error {
 		Framing: framing, Length: x.Response.ContentLength, Ahead: ahead, Silence: x.Timeouts.Response,
 	})
 	x.Continues = x.upload.continues(&x.Response, framing)
-	x.upload.answered.Store(true)
+	if x.upload.begun {
+		x.upload.answered.Store(true)
+	}
 	return nil
 }
 

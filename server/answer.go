@@ -159,7 +159,7 @@ func (list attempts) MarshalZerologArray(a *zerolog.Array) {
 		if try.Status != 0 {
 			outcome = strconv.Itoa(try.Status)
 		}
-		a.Str(try.Address.String() + " " + outcome + " " + try.Took.Round(time.Microsecond).String())
+		a.Str(try.Member.Name() + " " + outcome + " " + try.Took.Round(time.Microsecond).String())
 	}
 }
 

@@ -78,8 +78,7 @@ func (s *Server) serveConn(ctx *fasthttp.RequestCtx) {
 
 func (ss *session) free() {
 	ss.release()
-	ss.conn, ss.snapshot = nil, nil
-	ss.request.Reset()
+	ss.conn, ss.snapshot, ss.record.backend = nil, nil, nil // what a reload wants to let go
 }
 
 // release gives back what held the last request.
