@@ -23,6 +23,7 @@ import (
 	"l7/admin/api"
 	"l7/auth"
 	"l7/balancer"
+	"l7/certs"
 	"l7/config"
 	"l7/exchange"
 	"l7/server"
@@ -39,7 +40,7 @@ type App struct {
 	out    io.Writer
 
 	identity identity
-	parts    server.Parts
+	parts    Parts
 	server   *server.Server
 	events   events
 	rates    *rates
@@ -49,12 +50,14 @@ type App struct {
 	ending   chan struct{} // closed when nothing is watched any more
 	phase    phase
 
-	reloading sync.Mutex     // held from loading a config to putting it in force; guards watcher
-	watcher   *watch.Watcher // nil: nothing is watched
-	mu        sync.Mutex     // guards all below, which a reload writes
-	loaded    *config.Loaded
-	config    *config.Config // see Plan
-	reloaded  *api.Reload    // the last one; nil: there was none
+	reloading sync.Mutex     // held from loading a config to putting it in force; guards the watchers
+	watcher   *watch.Watcher // of the config; nil: it is not watched
+
+	certWatcher *watch.Watcher // of certificates; nil: there are none
+	mu          sync.Mutex     // guards all below, which a reload writes
+	loaded      *config.Loaded
+	config      *config.Config // see Plan
+	reloaded    *api.Reload    // the last one; nil: there was none
 }
 
 // identity tells one process from another.
@@ -112,6 +115,8 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 	before.drain(plan.Snapshot)
 	commit()
 	go a.watchRates(a.ending)
+	go a.warnOfExpiry(a.ending)
+	go a.rotateTickets(a.ending)
 	a.events.add(api.Event{Kind: "process", State: "started", Reason: "version " + a.identity.version})
 	a.begin()
 	return a, nil
@@ -129,7 +134,7 @@ func (a *App) open(plan *Plan) (commit func(), err error) {
 		access.abandon()
 		return nil, err
 	}
-	listeners, err := a.server.Open(addresses(plan.Config))
+	listeners, err := a.server.Open(plan.listening.listens)
 	if err != nil {
 		access.abandon()
 		doors.Abort()
@@ -230,7 +235,8 @@ func (a *App) adopt(plan *Plan) {
 	a.loaded, a.config = plan.Loaded, plan.Config
 	a.mu.Unlock()
 	plan.Snapshot.Activate()
-	a.follow(plan.Loaded)
+	a.parts.certs.set(plan.listening.keepers)
+	a.follow(plan)
 	for _, warning := range plan.Warnings {
 		a.log.Warn().Msg(warning)
 	}
@@ -275,14 +281,24 @@ func (a *App) current() *config.Loaded {
 	return a.loaded
 }
 
-// NewParts returns what outlives every config of a process. observe is told when the state of a server changes.
-func NewParts(observe func(balancer.Change)) server.Parts {
+// Parts are what outlives every config of a process.
+type Parts struct {
+	server.Parts
+	tickets *certs.Tickets
+	certs   *keepers
+}
+
+// NewParts returns parts that nothing has been done with. observe is told when the state of a server changes.
+func NewParts(observe func(balancer.Change)) Parts {
 	pools := exchange.NewPools()
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // it never fails: crypto/rand ends the process instead
-	return server.Parts{
-		Registry: balancer.NewRegistry(pools, observe), Verifier: auth.NewVerifier(), Pools: pools,
-		Limiters: server.NewLimiters(), Cells: server.NewCells(), Secret: secret,
+	return Parts{
+		Parts: server.Parts{
+			Registry: balancer.NewRegistry(pools, observe), Verifier: auth.NewVerifier(), Pools: pools,
+			Limiters: server.NewLimiters(), Cells: server.NewCells(), Secret: secret,
+		},
+		tickets: certs.NewTickets(nil), certs: &keepers{},
 	}
 }
 
@@ -293,14 +309,6 @@ func Ignore(balancer.Change) {}
 func levelOf(plan *Plan) int32 {
 	level, _ := zerolog.ParseLevel(plan.Loaded.Config.Log.Level)
 	return int32(level)
-}
-
-func addresses(cfg *config.Config) []config.ListenAddress {
-	list := make([]config.ListenAddress, len(cfg.Listen))
-	for i, l := range cfg.Listen {
-		list[i] = l.Address
-	}
-	return list
 }
 
 // leveled drops the events below a level that may change while the process runs.

@@ -6,8 +6,9 @@ import (
 )
 
 // follow watches the files that the config in force comes from, where it says so, and stops where it does not any more.
-func (a *App) follow(loaded *config.Loaded) {
-	files := watched(loaded)
+func (a *App) follow(plan *Plan) {
+	a.followCertificates(plan.listening.files)
+	files := watched(plan.Loaded)
 	if a.watcher == nil {
 		if len(files) == 0 {
 			return
@@ -30,14 +31,34 @@ func (a *App) noticed() {
 	_ = a.Reload() // it has logged why
 }
 
+// followCertificates watches the files of certificates, whether the config is watched or not: whoever renews them need not know of l7.
+func (a *App) followCertificates(files []string) {
+	if a.certWatcher == nil {
+		if len(files) == 0 {
+			return
+		}
+		watcher, err := watch.Start(a.renewCertificates)
+		if err != nil {
+			a.log.Error().Err(err).Msg("cannot watch the certificates; reload after they have changed")
+			return
+		}
+		a.certWatcher = watcher
+	}
+	if err := a.certWatcher.Set(files...); err != nil {
+		a.log.Warn().Err(err).Strs("files", files).Msg("changes of the certificates are noticed only now and then")
+	}
+}
+
 // unfollow ends the watching.
 func (a *App) unfollow() {
 	a.reloading.Lock()
-	watcher := a.watcher
-	a.watcher = nil
+	watchers := []*watch.Watcher{a.watcher, a.certWatcher}
+	a.watcher, a.certWatcher = nil, nil
 	a.reloading.Unlock()
-	if watcher != nil {
-		watcher.Close()
+	for _, w := range watchers {
+		if w != nil {
+			w.Close()
+		}
 	}
 }
 

@@ -19,18 +19,22 @@ type Plan struct {
 	Snapshot *server.Snapshot // to be closed by who does not adopt it
 	Warnings []string
 
+	listening  *listening
 	AdminUsers *auth.Users // who may use the admin listener; nil: there are none
 }
 
 // Prepare loads a config and builds its snapshot. It changes nothing that is in force. The error is
 // config.Problems: all of them at once.
-func Prepare(source Source, parts server.Parts) (*Plan, error) {
+func Prepare(source Source, parts Parts) (*Plan, error) {
 	loaded, problems := config.Examine(source.Args, source.Environ)
 	cfg := loaded.Config
 	problems = addFindings(problems, loaded, addUsersFile(loaded, &cfg))
 	admins, findings := adminUsers(&cfg.Admin, parts.Verifier)
 	problems = addFindings(problems, loaded, findings)
-	snapshot, findings := server.NewSnapshot(&cfg, parts)
+	listening := listeners(loaded, &cfg, parts)
+	problems = addFindings(problems, loaded, listening.findings)
+	resolveFiles(loaded, &cfg)
+	snapshot, findings := server.NewSnapshot(&cfg, parts.Parts)
 	problems = addFindings(problems, loaded, findings)
 	if len(problems) == 0 {
 		problems = addFindings(problems, loaded, unexpected(&cfg, snapshot))
@@ -42,7 +46,23 @@ func Prepare(source Source, parts server.Parts) (*Plan, error) {
 		problems.Sort()
 		return nil, problems
 	}
-	return &Plan{Loaded: loaded, Config: &cfg, Snapshot: snapshot, Warnings: warnings(loaded, snapshot, admins), AdminUsers: admins}, nil
+	plan := &Plan{Loaded: loaded, Config: &cfg, Snapshot: snapshot, AdminUsers: admins, listening: listening}
+	plan.Warnings = slices.Concat(warnings(loaded, snapshot, admins), listening.warnings, snapshot.Warnings())
+	return plan, nil
+}
+
+// resolveFiles makes the names of files that backends need absolute: they are meant from the folder of the config file.
+func resolveFiles(loaded *config.Loaded, cfg *config.Config) {
+	find := beside(loaded)
+	backends := maps.Clone(cfg.Backends)
+	for name, b := range backends {
+		if b.TLS == (config.ServerTLS{}) {
+			continue
+		}
+		b.TLS.CAFile, b.TLS.Cert, b.TLS.Key = find(b.TLS.CAFile), find(b.TLS.Cert), find(b.TLS.Key)
+		backends[name] = b
+	}
+	cfg.Backends = backends
 }
 
 // addFindings gives findings their places. One about a value that could not be read is left out.

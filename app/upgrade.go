@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"l7/certs"
 	"l7/config"
 	"l7/handover"
 	"l7/server"
@@ -45,7 +46,8 @@ func FindBinary(program string) string {
 
 // carried is what a process passes on beside its sockets. It goes through a pipe, since it holds a secret.
 type carried struct {
-	Secret  []byte          `json:"secret"` // signs sticky cookies
+	Secret  []byte          `json:"secret"`  // signs sticky cookies
+	Tickets [][32]byte      `json:"tickets"` // keys of TLS session tickets
 	Drained []drainedServer `json:"drained"`
 }
 
@@ -56,7 +58,7 @@ type drainedServer struct {
 }
 
 func (a *App) carry() carried {
-	c := carried{Secret: a.parts.Secret}
+	c := carried{Secret: a.parts.Secret, Tickets: a.parts.tickets.Keys()}
 	for _, backend := range a.server.Snapshot().Views() {
 		for _, m := range backend.Members() {
 			if m.IsDrained() {
@@ -91,6 +93,7 @@ func (a *App) inherit() (*carried, error) {
 	if len(c.Secret) > 0 {
 		a.parts.Secret = c.Secret
 	}
+	a.parts.tickets = certs.NewTickets(c.Tickets)
 	return c, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"l7/config"
+	"l7/exchange"
 	"l7/health"
 )
 
@@ -41,7 +42,8 @@ type Options struct {
 	Idle         time.Duration // how long an unused connection is kept
 	Grace        time.Duration // how long a server that is let go may take for what it has
 	Request      time.Duration // bounds all attempts of a request together; 0: no bound
-	StickySecret []byte        // signs the sticky cookies where the backend has no secret of its own
+	Transport    exchange.Transport
+	StickySecret []byte // signs the sticky cookies where the backend has no secret of its own
 }
 
 // New makes a backend of its section of the config. Close must be called when the config is let go.
@@ -63,7 +65,7 @@ func New(name string, cfg config.Backend, registry *Registry, options Options) *
 }
 
 func (b *Backend) add(server config.Server, live bool) {
-	standing, isNew := b.registry.acquire(b.name, server.Address, b.options.Idle)
+	standing, isNew := b.registry.acquire(b.name, server.Address, b.options.Transport, b.options.Idle)
 	if isNew && b.check.Path != "" && (live || b.check.Required) {
 		standing.verdict.Store(awaited)
 	}
@@ -132,18 +134,14 @@ func (b *Backend) Activate() {
 			m.verdict.Store(unknown)
 			continue
 		}
-		key := health.Key{Address: m.Address().String(), Check: b.check}
+		key := health.Key{Address: m.Address().String(), Transport: m.Server.key.transport, Check: b.check}
 		b.stopped = append(b.stopped, b.registry.checks.Start(key, m.dialCheck(b.check.Port), m.Standing))
 	}
 }
 
-// dialCheck connects for a check: to the server itself, or to another port of its host.
+// dialCheck connects for a check, as a request would: to the server itself, or to another port of its host.
 func (m *Member) dialCheck(port int) health.Dial {
-	address := m.Address()
-	return func(ctx context.Context) (net.Conn, error) {
-		var dialer net.Dialer
-		return dialer.DialContext(ctx, address.Network(), address.DialPort(port))
-	}
+	return func(ctx context.Context) (net.Conn, error) { return m.Server.Dial(ctx, port) }
 }
 
 // Close gives the servers back to the registry. Requests in flight finish.

@@ -173,7 +173,7 @@ func (b *Backend) Counts() Counts {
 func isServers(c cause.Cause) bool {
 	switch c {
 	case cause.ConnectRefused, cause.ConnectTimeout, cause.ConnectFailed, cause.NameUnresolved,
-		cause.ServerClosed, cause.ServerTimeout, cause.BadResponse:
+		cause.BadCertificate, cause.TLSFailed, cause.ServerClosed, cause.ServerTimeout, cause.BadResponse:
 		return true
 	}
 	return false

@@ -282,7 +282,7 @@ func (m *Member) thresholds(c claims) health.Thresholds {
 // failed is told of an attempt without a response. What the client or we did says nothing of the server.
 func (m *Member) failed(failure *cause.Error, t try) {
 	switch failure.Cause {
-	case cause.ConnectRefused, cause.ConnectTimeout, cause.ConnectFailed, cause.NameUnresolved:
+	case cause.ConnectRefused, cause.ConnectTimeout, cause.ConnectFailed, cause.NameUnresolved, cause.BadCertificate, cause.TLSFailed:
 		m.unclaim(claims{eject: t.eject})
 		m.cells.Observe(t.shard, 0, true, t.took)
 		if !t.connect && m.connect.State(t.ended) != health.In {

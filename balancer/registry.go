@@ -15,7 +15,7 @@ import (
 // All methods may be called at the same time from several goroutines.
 type Registry struct {
 	mu        sync.Mutex // guards the maps and the users of what is in them
-	servers   map[config.Address]*Server
+	servers   map[serverKey]*Server
 	standings map[standingKey]*Standing
 	backends  map[string]*shared
 
@@ -24,28 +24,34 @@ type Registry struct {
 	observe func(Change)
 }
 
+// serverKey tells servers apart that are connected to in different ways.
+type serverKey struct {
+	address   config.Address
+	transport string
+}
+
 type standingKey struct {
 	backend string
-	address config.Address
+	server  serverKey
 }
 
 // NewRegistry returns an empty registry, whose servers use the pools. observe is told of each change of a server's state; it
 // must not wait.
 func NewRegistry(pools *exchange.Pools, observe func(Change)) *Registry {
 	return &Registry{
-		servers: map[config.Address]*Server{}, standings: map[standingKey]*Standing{}, backends: map[string]*shared{},
+		servers: map[serverKey]*Server{}, standings: map[standingKey]*Standing{}, backends: map[string]*shared{},
 		pools: pools, checks: health.NewChecks(), observe: observe,
 	}
 }
 
 // acquire returns the standing of an address in a backend, the same one for everybody who asks. Each call wants a release.
-func (r *Registry) acquire(backend string, addr config.Address, idle time.Duration) (s *Standing, isNew bool) {
+func (r *Registry) acquire(backend string, addr config.Address, via exchange.Transport, idle time.Duration) (s *Standing, isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := standingKey{backend, addr}
+	key := standingKey{backend, keyOf(addr, via)}
 	s = r.standings[key]
 	if s == nil {
-		s = &Standing{Server: r.server(addr, idle), backend: backend, name: addr.String(), registry: r}
+		s = &Standing{Server: r.server(addr, via, idle), backend: backend, name: addr.String(), registry: r}
 		s.Server.users++
 		r.standings[key] = s
 		isNew = true
@@ -55,13 +61,22 @@ func (r *Registry) acquire(backend string, addr config.Address, idle time.Durati
 }
 
 // server finds or makes the server of an address. r.mu is held.
-func (r *Registry) server(addr config.Address, idle time.Duration) *Server {
-	s := r.servers[addr]
+func (r *Registry) server(addr config.Address, via exchange.Transport, idle time.Duration) *Server {
+	key := keyOf(addr, via)
+	s := r.servers[key]
 	if s == nil {
-		s = &Server{Server: exchange.NewServer(addr, r.pools, idle)}
-		r.servers[addr] = s
+		s = &Server{Server: exchange.NewServer(addr, via, r.pools, idle), key: key}
+		r.servers[key] = s
 	}
 	return s
+}
+
+// keyOf is an address, and how it is connected to where that matters.
+func keyOf(addr config.Address, via exchange.Transport) serverKey {
+	if addr.Scheme != "https" {
+		return serverKey{address: addr}
+	}
+	return serverKey{addr, via.Key}
 }
 
 // release gives a standing back. When nobody has the server any more it is forgotten: its idle connections close, and what it has in
@@ -69,7 +84,7 @@ func (r *Registry) server(addr config.Address, idle time.Duration) *Server {
 func (r *Registry) release(s *Standing, grace time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := standingKey{s.backend, s.Address()}
+	key := standingKey{s.backend, s.Server.key}
 	if r.standings[key] != s {
 		panic("BUG: release of a server that the registry does not hold")
 	}
@@ -80,7 +95,7 @@ func (r *Registry) release(s *Standing, grace time.Duration) {
 	if s.Server.users--; s.Server.users > 0 {
 		return
 	}
-	delete(r.servers, s.Address())
+	delete(r.servers, s.Server.key)
 	s.Server.Close()
 	if s.PendingRequests() > 0 {
 		time.AfterFunc(grace, s.Interrupt)

@@ -16,6 +16,7 @@ type Server struct {
 	*exchange.Server
 	connect health.Ejection // by connects that failed
 	latency latency
+	key     serverKey
 	users   int // standings; guarded by the registry
 }
 

@@ -31,6 +31,8 @@ const (
 
 	// The request was understood and not passed on.
 	NoRoute
+	Redirected
+	Forbidden
 	Unauthorized
 	NoServer
 	Unavailable
@@ -43,6 +45,8 @@ const (
 	ConnectTimeout
 	ConnectFailed
 	NameUnresolved
+	BadCertificate
+	TLSFailed
 	ServerClosed
 	ServerTimeout
 	BadResponse
@@ -88,6 +92,8 @@ var entries = [count]entry{
 	ClientTimeout:       {"client_timeout", 408, Client, "http_request_error"},
 	ClientGone:          {"client_gone", 499, Client, "http_request_error"},
 	NoRoute:             {"no_route", 404, Client, "destination_not_found"},
+	Redirected:          {"redirected", 308, Client, "http_request_error"},
+	Forbidden:           {"forbidden", 403, Client, "http_request_denied"},
 	Unauthorized:        {"unauthorized", 401, Client, "http_request_denied"},
 	NoServer:            {"no_server", 503, Server, "destination_unavailable"},
 	Unavailable:         {"unavailable", 503, Server, "destination_unavailable"},
@@ -98,6 +104,8 @@ var entries = [count]entry{
 	ConnectTimeout:      {"connect_timeout", 504, Server, "connection_timeout"},
 	ConnectFailed:       {"connect_failed", 502, Server, "destination_unavailable"},
 	NameUnresolved:      {"name_unresolved", 502, Server, "dns_error"},
+	BadCertificate:      {"bad_certificate", 502, Server, "tls_certificate_error"},
+	TLSFailed:           {"tls_failed", 502, Server, "tls_protocol_error"},
 	ServerClosed:        {"server_closed", 502, Server, "connection_terminated"},
 	ServerTimeout:       {"server_timeout", 504, Server, "http_response_timeout"},
 	BadResponse:         {"bad_response", 502, Server, "http_protocol_error"},

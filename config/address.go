@@ -12,7 +12,7 @@ import (
 
 // Address is where a server is reached. It is comparable: two spellings of one address are equal.
 type Address struct {
-	Scheme string // "http" or "unix"
+	Scheme string // "http", "https" or "unix"
 	Host   string // name or IP address, without brackets; empty for unix
 	Port   uint16 // 0 for unix
 	Path   string // the socket's path; empty unless unix
@@ -95,17 +95,17 @@ func parseAddress(text string) (Address, error) {
 	}
 	switch strings.ToLower(scheme) {
 	case "", "http:":
-		return httpAddress(rest)
+		return hostAddress("http", rest, 80)
 	case "https:":
-		return Address{}, fmt.Errorf("https is %w; use http:// inside a network you trust", ErrNotSupported)
+		return hostAddress("https", rest, 443)
 	case "fd:":
 		return Address{}, fmt.Errorf("inherited descriptors are %w", ErrNotSupported)
 	default:
-		return Address{}, fmt.Errorf("unknown scheme %q; use http://HOST:PORT or unix:/PATH", strings.TrimSuffix(scheme, ":"))
+		return Address{}, fmt.Errorf("unknown scheme %q; use http://HOST:PORT, https://HOST:PORT or unix:/PATH", strings.TrimSuffix(scheme, ":"))
 	}
 }
 
-func httpAddress(rest string) (Address, error) {
+func hostAddress(scheme, rest string, port uint16) (Address, error) {
 	rest = strings.TrimSuffix(rest, "/")
 	if strings.ContainsAny(rest, "/?#") {
 		return Address{}, errors.New("a path, query or fragment has no meaning here; give HOST:PORT only")
@@ -117,11 +117,10 @@ func httpAddress(rest string) (Address, error) {
 	if host == "" {
 		return Address{}, errors.New("the host is missing, as in http://10.0.0.4:8081")
 	}
-	port := uint16(80)
 	if portText != "" {
 		port, err = parsePort(portText[1:], 1)
 	}
-	return Address{Scheme: "http", Host: host, Port: port}, err
+	return Address{Scheme: scheme, Host: host, Port: port}, err
 }
 
 // shown is an address as an error may show it: what stands before an '@' can be a password.

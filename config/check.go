@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,24 +18,28 @@ func (l *loader) shorthands() {
 		config.Log.Level = "debug"
 		l.out.derived[joinPath([]string{"log", "level"})] = "debug"
 	}
-	// Empty is one thing, however it was written.
-	if len(config.Users) == 0 {
-		config.Users = nil
+	for _, field := range []any{
+		&config.Listen, &config.Users, &config.TrustedProxies, &config.Forwarding, &config.Log, &config.Admin, &config.Resolver, &config.Expect,
+	} {
+		emptyIsNil(reflect.ValueOf(field).Elem())
 	}
-	if len(config.TrustedProxies) == 0 {
-		config.TrustedProxies = nil
-	}
-	if len(config.Forwarding) == 0 {
-		config.Forwarding = nil
-	}
-	if len(config.Log.AccessRedact) == 0 {
-		config.Log.AccessRedact = nil
-	}
-	if len(config.Admin.Users) == 0 {
-		config.Admin.Users = nil
-	}
-	if len(config.Expect) == 0 {
-		config.Expect = nil
+}
+
+// emptyIsNil makes lists and maps that are empty nil, so that empty is one thing, however it was written.
+func emptyIsNil(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			emptyIsNil(v.Field(i))
+		}
+	case reflect.Slice, reflect.Map:
+		if v.Len() == 0 {
+			v.SetZero()
+		}
+		for i := 0; v.Kind() == reflect.Slice && i < v.Len(); i++ {
+			emptyIsNil(v.Index(i))
+		}
+	default:
 	}
 }
 
@@ -51,9 +56,9 @@ func (l *loader) shortPort() {
 	port, listen := l.top("port"), l.top("listen")
 	switch {
 	case port == LayerDefault && listen == LayerDefault:
-		config.Listen = []Listener{{listenPort(80)}}
+		config.Listen = []Listener{listenerOn(80)}
 	case port > listen:
-		config.Listen = []Listener{{listenPort(config.Port)}}
+		config.Listen = []Listener{listenerOn(config.Port)}
 		l.out.derived["listen"] = "port"
 		l.warnReplaced("port", port, "listen", listen)
 	default:
@@ -127,6 +132,7 @@ func (l *loader) check() {
 		l.checkUpgrades(name, backend.Upgrade)
 		backendCheck{l, []string{"backends", name}, unread}.check(&backend)
 	}
+	l.checkListeners(unread)
 	l.checkAdmin(&config.Admin, unread)
 	for i := range config.Expect {
 		l.checkExpect(i, unread)

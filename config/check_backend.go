@@ -21,6 +21,7 @@ func (b backendCheck) check(backend *Backend) {
 	b.checkEject(&backend.Eject)
 	b.checkSticky(&backend.Sticky)
 	b.checkServers(backend)
+	b.checkServerTLS(backend)
 	if backend.Policy != "consistent_hash" && backend.Hash != DefaultBackend().Hash {
 		b.warn("only the policy consistent_hash goes by it", "hash", "on")
 	}
@@ -56,6 +57,19 @@ func (b backendCheck) checkEject(e *Eject) {
 func (b backendCheck) checkSticky(s *Sticky) {
 	b.refuseUnless(s.Cookie == "" || isToken(s.Cookie), "want the name of a cookie, as in l7", "sticky", "cookie")
 	b.refuseUnless(s.Secret == "" || s.Cookie != "", "there is no cookie to sign; give sticky.cookie too, as in l7", "sticky", "secret")
+}
+
+func (b backendCheck) checkServerTLS(backend *Backend) {
+	t := &backend.TLS
+	b.refuseUnless((t.Cert == "") == (t.Key == ""), "a certificate and its key go together", "tls", "cert")
+	https := slices.ContainsFunc(backend.Servers, func(s Server) bool { return s.Address.Scheme == "https" })
+	switch {
+	case *t == ServerTLS{}:
+	case !https && len(backend.Servers) > 0:
+		b.warn("no server of the backend is an https one", "tls")
+	case t.InsecureSkipVerify:
+		b.warn("every certificate is believed: whoever is on the way to the servers can read and change everything", "tls", "insecure_skip_verify")
+	}
 }
 
 func (b backendCheck) checkServers(backend *Backend) {

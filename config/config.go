@@ -12,7 +12,7 @@ import (
 // It is plain data: nobody changes it once Load has returned it.
 //
 // The tags are the table that Keys reads: koanf is the name; l7:"short" marks a key that stands for
-// another one, l7:"main" the one that may stand for its whole section; range, enum and example speak
+// another one, l7:"main" the one that may stand for its whole section, which is nothing without it, l7:"alone" one that may and need not be there; range, enum and example speak
 // for themselves.
 type Config struct {
 	// Port is short for listen: [':PORT'], on IPv4 and IPv6. It is 0 where Listen came from elsewhere.
@@ -41,6 +41,12 @@ type Config struct {
 	Underscores bool `koanf:"underscores"`
 	// Admin says where the running process can be asked and told things.
 	Admin Admin `koanf:"admin"`
+	// Resolver are the DNS servers that servers' names are asked for, with their ports; none: the system's resolver.
+	Resolver []string `koanf:"resolver" example:"10.0.0.2:53"`
+	// ResolveInterval is how often a name is looked up anew where nobody tells how long an answer holds.
+	ResolveInterval time.Duration `koanf:"resolve_interval"`
+	// HSTS tells browsers to use https alone for so long (Strict-Transport-Security), on TLS listeners; 0s: nothing is said.
+	HSTS time.Duration `koanf:"hsts"`
 	// Watch reloads the config when its file changes.
 	Watch bool `koanf:"watch"`
 	// Drain says how the process stops.
@@ -56,6 +62,66 @@ type Config struct {
 type Listener struct {
 	// Address is ':80' (IPv4 and IPv6), '127.0.0.1:80', '[::1]:80' or 'unix:/run/l7.sock'.
 	Address ListenAddress `koanf:"address" l7:"main" example:"127.0.0.1:8080"`
+	// TLS has clients speak TLS. Without a certificate the listener is plain.
+	TLS TLS `koanf:"tls"`
+	// ProxyProtocol takes a PROXY header (v1 or v2) before all else on each connection from trusted addresses, and refuses it from others.
+	ProxyProtocol ProxyProtocol `koanf:"proxy_protocol"`
+	// RedirectHTTPS answers every request with 308 to the same URL with https.
+	RedirectHTTPS bool `koanf:"redirect_https"`
+	// Allow are the addresses that may connect; none: all.
+	Allow []Prefix `koanf:"allow" example:"10.0.0.0/8"`
+	// Deny are addresses that may not connect, also where allow has them.
+	Deny []Prefix `koanf:"deny" example:"192.0.2.0/24"`
+	// Mode is who may connect to a unix socket, as in chmod; empty: what the umask leaves.
+	Mode string `koanf:"mode" example:"0660"`
+}
+
+// TLS is how clients speak TLS.
+type TLS struct {
+	// Certificate is self for one that is made at the start, for development.
+	Certificate string `koanf:"certificate" l7:"alone" enum:",self"`
+	// Certificates are pairs of files; the one whose names match is used, or else the first.
+	Certificates []Certificate `koanf:"certificates"`
+	// StrictSNI refuses a client that names a host that no certificate is for.
+	StrictSNI bool `koanf:"strict_sni"`
+	// MinVersion is the oldest version that is spoken.
+	MinVersion string `koanf:"min_version" enum:"1.2,1.3"`
+	// CipherSuites are those of TLS 1.2, by their IANA names; none: Go's safe choice.
+	CipherSuites []string `koanf:"cipher_suites" example:"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"`
+	// ClientAuth asks clients for a certificate of their own, or requires one.
+	ClientAuth string `koanf:"client_auth" enum:"off,request,require"`
+	// ClientCA is a file with the certificates of those who may sign clients' certificates.
+	ClientCA string `koanf:"client_ca" example:"/etc/l7/clients.pem"`
+	// ClientCRL is a file with the certificates that they have revoked.
+	ClientCRL string `koanf:"client_crl" example:"/etc/l7/clients.crl"`
+}
+
+// Certificate is a pair of files in PEM.
+type Certificate struct {
+	// Cert is the certificate with those that lead to its root.
+	Cert string `koanf:"cert" example:"/etc/l7/example.com.pem"`
+	// Key is its private key.
+	Key string `koanf:"key" example:"/etc/l7/example.com.key"`
+}
+
+// ProxyProtocol is the header that a balancer in front of l7 writes (haproxy.org, proxy-protocol.txt).
+type ProxyProtocol struct {
+	// Trusted are the addresses whose header is taken; from them there has to be one. None: there are no headers.
+	Trusted []Prefix `koanf:"trusted" l7:"main" example:"10.0.0.0/8"`
+}
+
+// ServerTLS is how https servers are spoken to.
+type ServerTLS struct {
+	// CAFile has the certificates of those who may sign the servers' certificates; empty: the system's.
+	CAFile string `koanf:"ca_file" example:"/etc/l7/internal-ca.pem"`
+	// ServerName is the name that the certificate has to be for; empty: the server's own.
+	ServerName string `koanf:"server_name" example:"api.internal"`
+	// Cert and Key are the files of a certificate that l7 shows the servers.
+	Cert string `koanf:"cert" example:"/etc/l7/client.pem"`
+	// Key is the private key of cert.
+	Key string `koanf:"key" example:"/etc/l7/client.key"`
+	// InsecureSkipVerify believes every certificate: whoever is on the way can read and change everything.
+	InsecureSkipVerify bool `koanf:"insecure_skip_verify"`
 }
 
 // Log says what is logged, and how much of it.
@@ -140,6 +206,12 @@ type Drain struct {
 
 // Backend is a named group of servers.
 type Backend struct {
+	// TLS is how its https servers are spoken to.
+	TLS ServerTLS `koanf:"tls"`
+	// Allow are the client addresses that may use it; none: all. Others are answered 403.
+	Allow []Prefix `koanf:"allow" example:"10.0.0.0/8"`
+	// Deny are client addresses that may not use it, also where allow has them.
+	Deny []Prefix `koanf:"deny" example:"192.0.2.0/24"`
 	// Servers share the backend's requests. None at all is allowed and answers 503.
 	Servers []Server `koanf:"servers"`
 	// Hosts are further hosts that select the same backend, each with the same path prefix.
@@ -294,7 +366,8 @@ func Default() Config {
 			Fields:         128,
 			ResponseHeader: 64 << 10,
 		},
-		Drain: Drain{Timeout: 30 * time.Second},
+		Drain:           Drain{Timeout: 30 * time.Second},
+		ResolveInterval: 10 * time.Second,
 	}
 }
 
@@ -312,6 +385,9 @@ func DefaultBackend() Backend {
 		AllDown:   "fail",
 	}
 }
+
+// DefaultListener is what every listener builds upon. It has no address.
+func DefaultListener() Listener { return Listener{TLS: TLS{MinVersion: "1.2", ClientAuth: "off"}} }
 
 // DefaultServer is what every server builds upon. It has no address.
 func DefaultServer() Server { return Server{Weight: 1} }

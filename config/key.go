@@ -38,7 +38,8 @@ type Key struct {
 	Min, Max int      // of a number
 	Example  string   // a good value
 	Default  string   // the value's text where no layer gives one
-	Main     bool     // this value alone may stand for its whole section, which needs it
+	Main     bool     // this value alone may stand for its whole section
+	Needed   bool     // its section is nothing without it
 	Short    bool     // short for another key, which holds the effective value
 
 	index int // of the field in its struct
@@ -96,7 +97,8 @@ func kindOf(t reflect.Type) Kind {
 func fieldKey(f reflect.StructField, index int) *Key {
 	k := keyOf(f.Type)
 	k.Name, k.Field, k.index = f.Tag.Get("koanf"), f.Name, index
-	k.Main, k.Short = f.Tag.Get("l7") == "main", f.Tag.Get("l7") == "short"
+	word := f.Tag.Get("l7")
+	k.Main, k.Needed, k.Short = word == "main" || word == "alone", word == "main", word == "short"
 	k.Example = f.Tag.Get("example")
 	if words := f.Tag.Get("enum"); words != "" {
 		k.Enum = strings.Split(words, ",")
@@ -121,6 +123,8 @@ func (k *Key) initial() reflect.Value {
 		return reflect.ValueOf(DefaultBackend())
 	case reflect.TypeFor[Server]():
 		return reflect.ValueOf(DefaultServer())
+	case reflect.TypeFor[Listener]():
+		return reflect.ValueOf(DefaultListener())
 	}
 	return reflect.Zero(k.Type)
 }

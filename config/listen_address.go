@@ -69,7 +69,9 @@ func parseListenAddress(text string) (ListenAddress, error) {
 	return ListenAddress{Network: "tcp", Addr: net.JoinHostPort(host, strconv.Itoa(int(port)))}, err
 }
 
-// listenPort is the listen address that the key port stands for.
-func listenPort(port int) ListenAddress {
-	return ListenAddress{Network: "tcp", Addr: ":" + strconv.Itoa(port)}
+// listenerOn is the listener that the key port stands for.
+func listenerOn(port int) Listener {
+	l := DefaultListener()
+	l.Address = ListenAddress{Network: "tcp", Addr: ":" + strconv.Itoa(port)}
+	return l
 }

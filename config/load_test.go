@@ -42,7 +42,7 @@ func TestLoadArguments(t *testing.T) {
 	})
 	want := Default()
 	want.Port = 8080
-	want.Listen = []Listener{{ListenAddress{"tcp", ":8080"}}}
+	want.Listen = []Listener{listenerOn(8080)}
 	want.Users = map[string]Secret{"admin": "admin", "someone": "my:passwd"}
 	server := func(port uint16) Server {
 		return Server{Address: Address{Scheme: "http", Host: "127.0.0.1", Port: port}, Weight: 1}
@@ -77,7 +77,7 @@ func TestLoadEnvironment(t *testing.T) {
 	}, Args{})
 	want := Default()
 	want.Port, want.Debug, want.UsersFile = 8080, true, "/a b"
-	want.Listen = []Listener{{ListenAddress{"tcp", ":8080"}}}
+	want.Listen = []Listener{listenerOn(8080)}
 	want.Log.Level, want.Timeouts.Connect, want.Drain.Timeout = "warn", 3*time.Second, time.Minute
 	want.Users = map[string]Secret{"admin": "admin", "bob": "x:y"}
 	server := func(host string, port uint16) Server {
@@ -264,7 +264,7 @@ func TestLoadErrors(t *testing.T) {
 	f("port: 80\nlisten: ':80'\n"+aBackend, "", Args{Port: "81"}, "l7.yml:1:7: port: port is short for listen, and both are given; listen is at l7.yml:2:9")
 	f("port: [1]\nx: 1", "L7_NONSENSE=x", Args{Port: "-1"},
 		"l7.yml:1:7: port: want a whole number from 0 to 65535, as in 8080; this is a list",
-		"l7.yml:2:1: x: unknown key; known here: port, listen, users, users_file, debug, log, timeouts, limits, trusted_proxies, forwarding, underscores, admin, watch, drain, expect, backends",
+		"l7.yml:2:1: x: unknown key; known here: port, listen, users, users_file, debug, log, timeouts, limits, trusted_proxies, forwarding, underscores, admin, resolver, resolve_interval, hsts, watch, drain, expect, backends",
 		"L7_NONSENSE: unknown variable; a key of the file is written as in L7_TIMEOUTS__CONNECT=2s",
 		`--port: port: cannot use "-1"; want a whole number from 0 to 65535, as in 8080`)
 }

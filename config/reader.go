@@ -107,7 +107,7 @@ func (r *reader) section(n *yaml.Node, k *Key, v reflect.Value) {
 		}
 		r.path = r.path[:len(r.path)-1]
 	}
-	if main := k.main(); main != nil && !given && len(r.problems) == found {
+	if main := k.main(); main != nil && main.Needed && !given && len(r.problems) == found {
 		r.fail(n, main.Name+" is missing; "+main.want())
 	}
 }

@@ -37,6 +37,10 @@ var examples = map[string][]exampleCall{
 		{"http://shop.example.com/api/orders", "", http.StatusOK},
 		{"http://unknown.example.com/", "", http.StatusNotFound},
 	},
+	"tls.yml": { // without its TLS, which tls_test.go is about
+		{"http://example.com/", "", http.StatusOK},
+		{"http://unknown.example.com/", "", http.StatusNotFound},
+	},
 	"production.yml": {
 		{"http://www.example.com/", "", http.StatusOK},
 		{"http://example.com/", "", http.StatusOK},

@@ -1,6 +1,8 @@
 package exchange
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +10,7 @@ import (
 	"syscall"
 
 	"l7/cause"
+	"l7/certs"
 	"l7/config"
 	"l7/http1"
 	"l7/socket"
@@ -75,13 +78,22 @@ func failedConnect(addr config.Address, err error) *cause.Error {
 	c := cause.ConnectFailed
 	var dns *net.DNSError
 	var network net.Error
+	var certificate *tls.CertificateVerificationError
+	var handshake handshakeError
 	switch {
+	case errors.As(err, &certificate):
+		c = cause.BadCertificate
 	case errors.As(err, &dns):
 		c = cause.NameUnresolved
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT):
 		c = cause.ConnectRefused
-	case errors.As(err, &network) && network.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		c = cause.ConnectTimeout
+	case errors.As(err, &handshake):
+		c = cause.TLSFailed
+	}
+	if c == cause.BadCertificate || c == cause.TLSFailed {
+		err = fmt.Errorf("%s: %w", certs.Reason(err), err)
 	}
 	return &cause.Error{Cause: c, Unsent: true, Err: fmt.Errorf("%s: %w", addr, err)}
 }

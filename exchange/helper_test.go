@@ -124,7 +124,7 @@ func serve(t *testing.T, script func(c *net.TCPConn)) *Server {
 	})
 	var addr config.Address
 	require.NoError(t, addr.UnmarshalText([]byte(ln.Addr().String())))
-	s := NewServer(addr, NewPools(), time.Minute)
+	s := NewServer(addr, Transport{}, NewPools(), time.Minute)
 	t.Cleanup(func() {
 		require.Zero(t, s.PendingRequests())
 		s.Close()

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"crypto/tls"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 // All methods may be called at the same time from several goroutines.
 type Server struct {
 	addr     config.Address
+	tls      *tls.Config // nil: plain
 	pools    *Pools
 	idle     idleConns
 	open     openConns
@@ -48,8 +50,11 @@ func (p *Pools) Body() *socket.Pool { return p.body }
 
 // NewServer returns the Server of an address. It connects on the first request; connections that are not used for
 // longer than idle are closed.
-func NewServer(addr config.Address, pools *Pools, idle time.Duration) *Server {
+func NewServer(addr config.Address, via Transport, pools *Pools, idle time.Duration) *Server {
 	s := &Server{addr: addr, pools: pools}
+	if addr.Scheme == "https" {
+		s.tls = via.TLS(addr.Host)
+	}
 	s.idle.keep(idle)
 	return s
 }
@@ -131,7 +136,7 @@ func (s *Server) connect(x *Exchange) (*serverConn, *cause.Error) {
 		return nil, &cause.Error{Cause: cause.Full, Err: fmt.Errorf("%s: max_connections (%d) are open", s.addr, x.Caps.Connections)}
 	}
 	started := time.Now()
-	nc, err := dial(s.addr, x.Timeouts.Connect)
+	nc, err := s.dial(x.Timeouts.Connect)
 	x.Connecting += time.Since(started)
 	if err != nil {
 		s.open.cancel()

@@ -21,7 +21,7 @@ func TestUnsentIsTrueOfTheWholeAttempt(t *testing.T) {
 	require.NoError(t, err)
 	var addr config.Address
 	require.NoError(t, addr.UnmarshalText([]byte(ln.Addr().String())))
-	s := NewServer(addr, NewPools(), time.Minute)
+	s := NewServer(addr, Transport{}, NewPools(), time.Minute)
 	defer s.Close()
 	done := make(chan struct{})
 	go func() {

@@ -31,7 +31,9 @@ type Dial func(ctx context.Context) (net.Conn, error)
 type Key struct {
 	// Address is a server address in any form of config.ParseAddress, always in the same one.
 	Address string
-	Check   config.Health
+	// Transport is the same for those that are connected to in the same way.
+	Transport string
+	Check     config.Health
 }
 
 // Checks shares checks: one address with equal settings in two backends is asked once.

@@ -75,7 +75,7 @@ func TestChecksFlip(t *testing.T) {
 		settings := quick()
 		settings.Rise, settings.Fall = rise, fall
 		told := make(chan string, 1000)
-		stop := NewChecks().Start(Key{address, settings}, dial, reporter(func(v Verdict) {
+		stop := NewChecks().Start(Key{Address: address, Check: settings}, dial, reporter(func(v Verdict) {
 			told <- fmt.Sprintf("%d: %t %s", asked.Load(), v.Healthy, v.Reason)
 		}))
 		for _, w := range want {
@@ -100,7 +100,7 @@ func (r reporter) Report(v Verdict) { r(v) }
 func verdictOf(t *testing.T, address string, dial Dial, settings config.Health) Verdict {
 	t.Helper()
 	v := newVerdicts()
-	stop := NewChecks().Start(Key{address, settings}, dial, v)
+	stop := NewChecks().Start(Key{Address: address, Check: settings}, dial, v)
 	defer stop()
 	return receive(t, v.told)
 }
@@ -250,7 +250,7 @@ func TestChecksDoNotPileUp(t *testing.T) {
 	settings := quick()
 	settings.Timeout = 30 * time.Millisecond
 	v := newVerdicts()
-	stop := NewChecks().Start(Key{address, settings}, counted, v)
+	stop := NewChecks().Start(Key{Address: address, Check: settings}, counted, v)
 	require.Contains(t, receive(t, v.told).Reason, "within 30ms") // a busy machine may not even have connected
 	for range 4 {
 		receive(t, came)
@@ -282,7 +282,7 @@ func TestChecksStopEndsAHangingCheck(t *testing.T) {
 	})
 	v := newVerdicts()
 	c := NewChecks()
-	stop := c.Start(Key{address, quick()}, dial, v)
+	stop := c.Start(Key{Address: address, Check: quick()}, dial, v)
 	receive(t, came)
 	stop()
 	require.Zero(t, c.Len())

@@ -85,7 +85,7 @@ func TestProberPauses(t *testing.T) {
 			p := newPiped(status)
 			settings := usually()
 			settings.Interval, settings.Timeout, settings.Jitter = 10*time.Second, timeout, jitter
-			stop := NewChecks().Start(Key{"a:1", settings}, p.dial, newVerdicts())
+			stop := NewChecks().Start(Key{Address: "a:1", Check: settings}, p.dial, newVerdicts())
 			after(1000 * time.Second)
 			stop()
 			synctest.Wait()
@@ -118,7 +118,7 @@ func TestProberTimeout(t *testing.T) {
 			settings := usually()
 			settings.Body = body
 			v, began := newVerdicts(), time.Now()
-			stop := NewChecks().Start(Key{"a:1", settings}, p.dial, v)
+			stop := NewChecks().Start(Key{Address: "a:1", Check: settings}, p.dial, v)
 			require.Equal(t, want, <-v.told)
 			require.Equal(t, took, time.Since(began))
 			stop()
@@ -135,7 +135,7 @@ func TestProberTimeout(t *testing.T) {
 func TestProberWithoutInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPiped(200)
-		stop := NewChecks().Start(Key{"a:1", config.Health{Path: "/", Timeout: time.Second}}, p.dial, newVerdicts())
+		stop := NewChecks().Start(Key{Address: "a:1", Check: config.Health{Path: "/", Timeout: time.Second}}, p.dial, newVerdicts())
 		after(100 * leastPause)
 		stop()
 		synctest.Wait()
@@ -153,7 +153,7 @@ func TestProbersSpread(t *testing.T) {
 		for i := range 20 {
 			p := newPiped(200)
 			servers = append(servers, p)
-			defer c.Start(Key{fmt.Sprintf("a:%d", i+1), settings}, p.dial, newVerdicts())()
+			defer c.Start(Key{Address: fmt.Sprintf("a:%d", i+1), Check: settings}, p.dial, newVerdicts())()
 		}
 		require.Equal(t, 20, c.Len())
 		after(settings.Interval)
@@ -172,17 +172,17 @@ func TestChecksAreShared(t *testing.T) {
 		p := newPiped(200)
 		settings := usually()
 		a, b := newVerdicts(), newVerdicts()
-		stopA := c.Start(Key{"a:1", settings}, p.dial, a)
+		stopA := c.Start(Key{Address: "a:1", Check: settings}, p.dial, a)
 		synctest.Wait()
 		require.Equal(t, Verdict{Healthy: true}, <-a.told)
-		stopB := c.Start(Key{"a:1", settings}, p.dial, b)
+		stopB := c.Start(Key{Address: "a:1", Check: settings}, p.dial, b)
 		require.Equal(t, Verdict{Healthy: true}, <-b.told, "before Start returns")
 		require.Equal(t, 1, c.Len())
 
 		other := settings
 		other.Path = "/other"
-		defer c.Start(Key{"a:1", other}, newPiped(200).dial, newVerdicts())()
-		defer c.Start(Key{"a:2", settings}, newPiped(200).dial, newVerdicts())()
+		defer c.Start(Key{Address: "a:1", Check: other}, newPiped(200).dial, newVerdicts())()
+		defer c.Start(Key{Address: "a:2", Check: settings}, newPiped(200).dial, newVerdicts())()
 		require.Equal(t, 3, c.Len())
 
 		after(100 * time.Second)
@@ -215,13 +215,13 @@ func TestChecksOutliveAReload(t *testing.T) {
 		settings := usually()
 		settings.Fall = 2
 		a, b := newVerdicts(), newVerdicts()
-		stop := c.Start(Key{"a:1", settings}, before.dial, a)
+		stop := c.Start(Key{Address: "a:1", Check: settings}, before.dial, a)
 		after(0)
 		before.status.Store(503)
 		for len(before.checks()) < 2 { // the second check comes by chance within one interval
 			after(leastPause)
 		}
-		stopNew := c.Start(Key{"a:1", settings}, now.dial, b)
+		stopNew := c.Start(Key{Address: "a:1", Check: settings}, now.dial, b)
 		stop()
 		require.Equal(t, Verdict{Healthy: true}, <-b.told)
 		after(settings.Interval * 11 / 10)
@@ -237,7 +237,7 @@ func TestStopWaitsForReport(t *testing.T) {
 	address, dial := peer(t, func(http.ResponseWriter, *http.Request) {})
 	reporting, goOn := make(chan struct{}), make(chan struct{})
 	var reported atomic.Bool
-	stop := NewChecks().Start(Key{address, quick()}, dial, reporter(func(Verdict) {
+	stop := NewChecks().Start(Key{Address: address, Check: quick()}, dial, reporter(func(Verdict) {
 		close(reporting)
 		<-goOn
 		reported.Store(true)
@@ -255,7 +255,7 @@ func TestStopStartsNoCheck(t *testing.T) {
 			p := newPiped(0)
 			settings := usually()
 			settings.Timeout = 2 * settings.Interval
-			stop := NewChecks().Start(Key{"a:1", settings}, p.dial, newVerdicts())
+			stop := NewChecks().Start(Key{Address: "a:1", Check: settings}, p.dial, newVerdicts())
 			after(settings.Interval * 3 / 2)
 			stop()
 			synctest.Wait()
@@ -269,7 +269,7 @@ func TestStopWaitsForNoCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		v := newVerdicts()
-		stop := NewChecks().Start(Key{"a:1", usually()}, newPiped(0).dial, v)
+		stop := NewChecks().Start(Key{Address: "a:1", Check: usually()}, newPiped(0).dial, v)
 		synctest.Wait()
 		stop()
 		synctest.Wait()
@@ -287,11 +287,11 @@ func TestNoReportAfterStop(t *testing.T) {
 	settings := quick()
 	settings.Rise, settings.Fall = 1, 1
 	c := NewChecks()
-	defer c.Start(Key{address, settings}, dial, reporter(func(Verdict) {}))()
+	defer c.Start(Key{Address: address, Check: settings}, dial, reporter(func(Verdict) {}))()
 	for range 200 {
 		var stopped, late atomic.Bool
 		told := make(chan struct{}, 1000)
-		stop := c.Start(Key{address, settings}, dial, reporter(func(Verdict) {
+		stop := c.Start(Key{Address: address, Check: settings}, dial, reporter(func(Verdict) {
 			late.Store(late.Load() || stopped.Load())
 			told <- struct{}{}
 		}))

@@ -73,6 +73,9 @@ func (ss *session) appendAnswer(dst []byte, why cause.Cause, retry int, keep boo
 	dst = append(dst, proxyStatus(why)...)
 	dst = append(dst, "\r\n"...)
 	switch status {
+	case http.StatusPermanentRedirect:
+		dst = append(append(append(dst, "Location: https://"...), ss.req.Hostname()...), ss.req.AppendTarget(nil)...)
+		dst = append(dst, "\r\n"...)
 	case http.StatusUnauthorized:
 		dst = append(dst, "WWW-Authenticate: "+auth.Challenge+"\r\n"...)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:

@@ -26,7 +26,11 @@ type conn struct {
 	sock     *socket.Conn
 	listener *listener
 	peer     peer
+	entered  bool   // it has passed what stands before its first request
+	secure   bool   // it speaks TLS
+	subject  string // of the client's certificate
 
+	small     []byte        // see first; nil for a plain connection
 	announced int           // how much of the preface was read
 	idleSince time.Duration // since the server's start; when the last response was finished
 	parked    bool          // idle, with nobody serving it
@@ -71,12 +75,20 @@ func (c *conn) close() error {
 	c.mu.Lock()
 	first := !c.closed
 	c.closed = true
+	sock := c.sock
 	c.mu.Unlock()
 	if !first {
 		return nil
 	}
 	c.listener.server.conns.remove(c)
-	return c.sock.Close()
+	return sock.Close()
+}
+
+// cut ends the connection from outside, whatever is under way.
+func (c *conn) cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.sock.Close() // there is nobody to tell
 }
 
 // receive waits for the first bytes of a request. When it is false the connection has ended, or is to be parked.
@@ -90,13 +102,33 @@ func (c *conn) receive() (*socket.Buffer, int, bool) {
 	if last {
 		limit = drainGrace
 	}
-	b, n, err := c.sock.Receive(pool, limit)
+	b, n, err := c.first(pool, limit)
 	ending := c.leaveWait()
 	if ending && !last && socket.IsTimeout(err) { // interrupted
-		b, n, err = c.sock.Receive(pool, drainGrace)
+		b, n, err = c.first(pool, drainGrace)
 	}
 	c.parked = !ending && limit == warmWait && socket.IsTimeout(err)
 	return b, n, err == nil
+}
+
+// smallRead is what a connection that cannot be awaited (TLS) waits with: it may be idle for long, and would hold a whole buffer all the
+// while.
+const smallRead = 2 << 10
+
+// first receives the first bytes of a request.
+func (c *conn) first(pool *socket.Pool, limit time.Duration) (*socket.Buffer, int, error) {
+	if c.sock.CanAwait() {
+		return c.sock.Receive(pool, limit)
+	}
+	if c.small == nil {
+		c.small = make([]byte, smallRead)
+	}
+	n, err := c.sock.Read(c.small, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	b := pool.Get()
+	return b, copy(b.Bytes(), c.small[:n]), nil
 }
 
 // wait is all that runs for an idle connection. When something arrives the connection goes through fasthttp anew.

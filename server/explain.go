@@ -73,6 +73,10 @@ func (s *Snapshot) Explain(q Question) (*Decision, error) {
 	to := s.route(host, ss.req.Path())
 	if to.backend != nil {
 		d.Backend = to.backend.Name()
+		if !to.backend.admits(ss) {
+			d.refuse(verdict{cause: cause.Forbidden})
+			return d, nil
+		}
 		if !d.limited(to.backend, ss) {
 			d.refuse(verdict{cause: cause.RateLimited})
 			return d, nil
@@ -105,7 +109,7 @@ func (s *Snapshot) imagine(q Question) (*session, []byte, error) {
 		raw = append(append(raw, field...), "\r\n"...)
 	}
 	raw = append(raw, "\r\n"...)
-	ss := &session{snapshot: s, conn: &conn{peer: peer{ip: q.From, text: q.From.String()}, listener: &listener{}}}
+	ss := &session{snapshot: s, conn: &conn{peer: peer{ip: q.From, text: q.From.String()}, listener: newListener()}}
 	ss.renew()
 	n, err := ss.req.Parse(raw, s.limits)
 	if err == nil && n < len(raw) {

@@ -103,7 +103,10 @@ func (ss *session) appendForwarding(dst []byte, trusted bool) []byte {
 	dst = append(dst, p.text...)
 	dst = append(dst, "\r\n"...)
 	if !trusted || !r.Has(http1.XForwardedProto) {
-		dst = append(dst, "X-Forwarded-Proto: http\r\n"...)
+		dst = appendText(dst, "X-Forwarded-Proto: ", ss.conn.scheme())
+	}
+	if ss.conn.subject != "" {
+		dst = append(append(append(dst, `X-Forwarded-Client-Cert: Subject="`...), ss.conn.subject...), "\"\r\n"...)
 	}
 	if !trusted || !r.Has(http1.XForwardedHost) {
 		dst = appendLine(dst, "X-Forwarded-Host: ", r.Host())
@@ -153,7 +156,7 @@ func (ss *session) appendForwarded(dst []byte, trusted bool) []byte {
 		dst = append(append(dst, "for="...), ip...)
 	}
 	dst = append(append(append(dst, `;host="`...), ss.req.Host()...), '"')
-	return append(dst, ";proto=http\r\n"...)
+	return append(append(append(dst, ";proto="...), ss.conn.scheme()...), "\r\n"...)
 }
 
 // appendList appends the values of all fields of a kind, each with the comma that what follows needs.
@@ -167,6 +170,14 @@ func appendList(dst []byte, r *http1.Request, k http1.Kind) []byte {
 		}
 	}
 	return dst
+}
+
+// scheme is how the client came.
+func (c *conn) scheme() string {
+	if c.secure {
+		return "https"
+	}
+	return "http"
 }
 
 func appendText(dst []byte, name, value string) []byte {

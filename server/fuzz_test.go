@@ -39,7 +39,7 @@ func startFuzzed(f *testing.F, origin net.Addr) *proxy {
 	snapshot, findings := NewSnapshot(&loaded.Config, Parts{Registry: balancer.NewRegistry(pools, func(balancer.Change) {}), Verifier: auth.NewVerifier(), Pools: pools, Limiters: NewLimiters(), Cells: NewCells()})
 	require.Empty(f, findings)
 	s := New(zerolog.Nop(), snapshot, pools)
-	opening, err := s.Open([]config.ListenAddress{{Network: "tcp", Addr: "127.0.0.1:0"}})
+	opening, err := s.Open([]Listen{{Address: config.ListenAddress{Network: "tcp", Addr: "127.0.0.1:0"}}})
 	require.NoError(f, err)
 	opening.Commit()
 	f.Cleanup(func() {

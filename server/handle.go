@@ -45,8 +45,14 @@ func (ss *session) decide() verdict {
 	if v.cause != cause.None {
 		return v
 	}
+	if why := ss.gate(); why != cause.None {
+		return verdict{cause: why}
+	}
 	to := ss.snapshot.route(host, ss.req.Path())
 	ss.record.backend = to.backend
+	if to.backend != nil && !to.backend.admits(ss) {
+		return verdict{cause: cause.Forbidden}
+	}
 	if wait, ok := to.backend.take(ss); !ok {
 		return verdict{cause: cause.RateLimited, err: &cause.Error{Cause: cause.RateLimited, Unsent: true, RetryAfter: wait}}
 	}
@@ -55,6 +61,18 @@ func (ss *session) decide() verdict {
 		return verdict{cause: cause.Unauthorized}
 	}
 	return to.verdict(login)
+}
+
+// gate is what the listener has to say about a request: who may not connect, and who is to come back by https.
+func (ss *session) gate() cause.Cause {
+	rules := ss.conn.listener.rules.Load()
+	switch {
+	case !admits(rules.Allow, rules.Deny, ss.conn.peer.ip):
+		return cause.Forbidden
+	case rules.Redirect:
+		return cause.Redirected
+	}
+	return cause.None
 }
 
 // readable returns the host in normal form, or a verdict on a request that cannot be decided about.

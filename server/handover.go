@@ -26,11 +26,11 @@ func (s *Server) Sockets() map[config.ListenAddress]net.Listener {
 }
 
 // listen takes the socket of an address over, or opens one.
-func (s *Server) listen(address config.ListenAddress) (net.Listener, error) {
+func (s *Server) listen(w Listen) (net.Listener, error) {
 	if s.inherited != nil {
-		if l := s.inherited.Take(address); l != nil {
+		if l := s.inherited.Take(w.Address); l != nil {
 			return l, nil
 		}
 	}
-	return listen(address)
+	return listen(w)
 }

@@ -39,7 +39,7 @@ func start(t *testing.T, yaml string) *proxy {
 	snapshot, pools := build(t, yaml)
 	log := &syncBuffer{}
 	s := New(zerolog.New(log), snapshot, pools)
-	opening, err := s.Open([]config.ListenAddress{{Network: "tcp", Addr: "127.0.0.1:0"}})
+	opening, err := s.Open([]Listen{{Address: config.ListenAddress{Network: "tcp", Addr: "127.0.0.1:0"}}})
 	require.NoError(t, err)
 	snapshot.Activate()
 	opening.Commit()

@@ -17,8 +17,8 @@ func (ss *session) appendRequestHead(dst []byte, upgrade []byte, expect bool) []
 	dst = append(dst, " HTTP/1.1\r\n"...)
 	trusted := ss.snapshot.trusts(ss.conn.peer)
 	drop := ss.snapshot.dropAlways
-	if !trusted {
-		drop |= ss.snapshot.dropUntrusted
+	if !trusted || ss.conn.secure && ss.conn.listener.rules.Load().asksClients() {
+		drop |= ss.snapshot.dropUntrusted // what it says of a certificate is ours to say
 	}
 	if r.Form == http1.AbsoluteForm || !r.Has(http1.Host) {
 		drop |= http1.Host.Bit()
@@ -103,7 +103,7 @@ func (ss *session) appendResponseHead(dst []byte, framing http1.Framing, keep bo
 		drop |= http1.XRequestID.Bit() // ours tells the client more: it is in the log
 	}
 	dst = http1.AppendFields(dst, r.Bytes(), r.Fields, drop)
-	dst = append(ss.appendRequestID(dst), ss.cookie...)
+	dst = ss.appendSecurity(append(ss.appendRequestID(dst), ss.cookie...))
 	if ss.req.Minor == 1 && (framing == http1.BodyChunked || framing == http1.BodyClose) {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 		if ss.req.TETrailers {
@@ -111,6 +111,14 @@ func (ss *session) appendResponseHead(dst []byte, framing http1.Framing, keep bo
 		}
 	}
 	return append(appendConnection(dst, ss.req.Minor, keep), "\r\n"...)
+}
+
+// appendSecurity appends what holds for clients that speak TLS.
+func (ss *session) appendSecurity(dst []byte) []byte {
+	if !ss.conn.secure {
+		return dst
+	}
+	return append(dst, ss.snapshot.hsts...)
 }
 
 // appendConnection says whether the connection stays open, where the version does not (RFC 9112 section 9.3).

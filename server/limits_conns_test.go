@@ -164,7 +164,8 @@ func TestAcceptOutlivesErrors(t *testing.T) {
 	}
 	fake := &flaky{Listener: socket, left: append([]error(nil), faults...)}
 	address := config.ListenAddress{Network: "tcp", Addr: "flaky"}
-	l := &listener{Listener: fake, server: p.Server, address: address}
+	l := newListener()
+	l.Listener, l.server, l.address = fake, p.Server, address
 	p.listeners[address] = l
 	p.serve(l)
 	c, err := net.Dial("tcp", socket.Addr().String())

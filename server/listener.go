@@ -23,9 +23,17 @@ type listener struct {
 	net.Listener
 	server  *Server
 	address config.ListenAddress
+	rules   atomic.Pointer[Rules]
 	port    string        // of a TCP listener
 	closing atomic.Bool   // its connections are to end
 	ended   chan struct{} // made by serve; closed when the last connection has been accepted
+}
+
+// newListener returns a listener of no socket, with no rules.
+func newListener() *listener {
+	l := &listener{}
+	l.rules.Store(&Rules{})
+	return l
 }
 
 // maxBackoff is the longest wait after a failed Accept.
@@ -93,26 +101,29 @@ func (l *listener) waitEnded(ctx context.Context) {
 // Opening is a set of listeners that is ready to take the place of the one in force.
 type Opening struct {
 	server *Server
+	want   []Listen
 	next   map[config.ListenAddress]*listener
 	opened []*listener
 }
 
 // Open opens those of the addresses that are not open yet, and serves none of them before Commit.
 // The error names every address that cannot be had; nothing is left open then.
-func (s *Server) Open(addresses []config.ListenAddress) (*Opening, error) {
-	o := &Opening{server: s, next: map[config.ListenAddress]*listener{}}
+func (s *Server) Open(want []Listen) (*Opening, error) {
+	o := &Opening{server: s, want: want, next: map[config.ListenAddress]*listener{}}
 	var problems []error
-	for _, address := range addresses {
+	for _, w := range want {
+		address := w.Address
 		if l := s.listeners[address]; l != nil {
 			o.next[address] = l
 			continue
 		}
-		socket, err := s.listen(address)
+		socket, err := s.listen(w)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("cannot listen on %q: %w%s", address, err, s.holderOf(address, err)))
 			continue
 		}
-		l := &listener{Listener: socket, server: s, address: address, port: portOf(socket.Addr())}
+		l := newListener()
+		l.Listener, l.server, l.address, l.port = socket, s, address, portOf(socket.Addr())
 		o.next[address] = l
 		o.opened = append(o.opened, l)
 	}
@@ -140,6 +151,9 @@ func (s *Server) holderOf(address config.ListenAddress, err error) string {
 
 // Commit serves the new listeners and then stops those that are not wanted any more.
 func (o *Opening) Commit() {
+	for i := range o.want {
+		o.next[o.want[i].Address].rules.Store(&o.want[i].Rules)
+	}
 	old := o.server.listeners
 	o.server.listeners = o.next
 	for _, l := range o.opened {
@@ -159,14 +173,23 @@ func (o *Opening) Abort() {
 	}
 }
 
-func listen(address config.ListenAddress) (net.Listener, error) {
+func listen(w Listen) (net.Listener, error) {
+	address := w.Address
 	if address.Network == "unix" {
 		if err := removeStale(address.Addr); err != nil {
 			return nil, err
 		}
 	}
 	lc := net.ListenConfig{KeepAlive: -1} // timeouts.idle and timeouts.tunnel end what is dead; probes would cost more
-	return lc.Listen(context.Background(), address.Network, address.Addr)
+	l, err := lc.Listen(context.Background(), address.Network, address.Addr)
+	if err != nil || w.Mode == 0 {
+		return l, err
+	}
+	if err := os.Chmod(address.Addr, fs.FileMode(w.Mode)); err != nil {
+		_ = l.Close() // it was opened just now
+		return nil, err
+	}
+	return l, nil
 }
 
 func portOf(addr net.Addr) string {

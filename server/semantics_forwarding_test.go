@@ -141,7 +141,7 @@ func TestForwardsClientsOfAllKinds(t *testing.T) {
 	f := func(listen config.ListenAddress, network string, want func(addr net.Addr) string) {
 		t.Helper()
 		s := New(zerolog.Nop(), m.Snapshot(), m.pools)
-		opening, err := s.Open([]config.ListenAddress{listen})
+		opening, err := s.Open([]Listen{{Address: listen}})
 		if err != nil && network == "tcp" {
 			t.Skip("no IPv6 here: ", err)
 		}

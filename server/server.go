@@ -112,7 +112,7 @@ func (s *Server) Drain(ctx context.Context) error {
 		l.waitEnded(ctx)
 	}
 	if err := s.conns.wait(ctx); err != nil {
-		cut := s.conns.each(all, func(c *conn) { _ = c.sock.Close() })
+		cut := s.conns.each(all, (*conn).cut)
 		return fmt.Errorf("cannot finish %d connections in time: %w (drain.timeout)", cut, err)
 	}
 	return nil

@@ -63,6 +63,9 @@ func (ss *session) renew() {
 func (s *Server) serveConn(ctx *fasthttp.RequestCtx) {
 	ctx.SetConnectionClose()
 	c := ctx.Conn().(*conn)
+	if !c.enter() {
+		return
+	}
 	for open := true; open; {
 		b, n, ok := c.receive()
 		if !ok {

@@ -11,6 +11,7 @@ import (
 	"l7/accesslog"
 	"l7/auth"
 	"l7/balancer"
+	"l7/certs"
 	"l7/config"
 	"l7/exchange"
 	"l7/http1"
@@ -27,6 +28,7 @@ type Snapshot struct {
 	// Access logs each request that is over; nil: nobody does.
 	Access *accesslog.Log
 
+	warnings []string
 	cells    *Cells
 	table    *route.Table
 	backends []backend
@@ -41,6 +43,7 @@ type Snapshot struct {
 	connections    connLimits
 	trusted        []config.Prefix
 	forwarding     forwarding
+	hsts           string      // the line that tells of it; empty: none
 	dropAlways     http1.Kinds // fields of a request that never go on as they are
 	dropUntrusted  http1.Kinds // and those that a client must be trusted for
 }
@@ -57,6 +60,9 @@ type backend struct {
 	key         func(*session) uint64 // what consistent_hash goes by
 	cookie      string                // the name of the sticky cookie; empty: none
 	cookieLines map[string]string     // the line that sets it, by its value
+	allow, deny []config.Prefix       // clients
+
+	secureCookieLines map[string]string // cookieLines for clients that speak TLS
 }
 
 // Parts are what outlives every snapshot.
@@ -80,6 +86,7 @@ func NewSnapshot(cfg *config.Config, parts Parts) (*Snapshot, []config.Finding) 
 	for i, name := range names {
 		rules = append(rules, b.rules(i, name)...)
 		b.backendUsers(name)
+		b.transport(name)
 	}
 	b.compile(rules)
 	if len(b.findings) > 0 {
@@ -106,6 +113,9 @@ func newSnapshot(cfg *config.Config) *Snapshot {
 		trusted:        cfg.TrustedProxies,
 		forwarding:     newForwarding(cfg.Forwarding),
 	}
+	if cfg.HSTS > 0 {
+		s.hsts = "Strict-Transport-Security: max-age=" + strconv.Itoa(int(cfg.HSTS.Seconds())) + "\r\n"
+	}
 	s.dropAlways, s.dropUntrusted = s.forwarding.drops()
 	if !cfg.Underscores {
 		s.dropAlways |= http1.Underscored.Bit()
@@ -128,6 +138,9 @@ func (s *Snapshot) Close() {
 		b.Backend.Close()
 	}
 }
+
+// Warnings say what is not wrong and deserves a word.
+func (s *Snapshot) Warnings() []string { return s.warnings }
 
 // PlainLogins names the logins whose passwords stand in the config as plain text, with the backend where
 // they are not global.
@@ -154,10 +167,35 @@ type builder struct {
 	users    map[string]*auth.Users // by backend, only those with users of their own
 	keys     map[route.Key]string   // what leads somewhere already, and to which backend
 	findings []config.Finding
+
+	transports map[string]exchange.Transport // by backend, only those with https servers
 }
 
 func (b *builder) find(text string, path ...string) {
 	b.findings = append(b.findings, config.Finding{Path: path, Text: text})
+}
+
+// transport reads what a backend needs to speak TLS to its servers.
+func (b *builder) transport(name string) {
+	cfg := b.cfg.Backends[name]
+	if !slices.ContainsFunc(cfg.Servers, func(s config.Server) bool { return s.Address.Scheme == "https" }) {
+		return
+	}
+	t := cfg.TLS
+	client, warnings, err := certs.NewClientConfig(certs.ClientOptions{
+		CAFile: t.CAFile, ServerName: t.ServerName, Cert: t.Cert, Key: t.Key, InsecureSkipVerify: t.InsecureSkipVerify,
+	})
+	if err != nil {
+		b.find(err.Error(), "backends", name, "tls")
+		return
+	}
+	for _, w := range warnings {
+		b.snapshot.warnings = append(b.snapshot.warnings, "backend "+name+": "+w)
+	}
+	if b.transports == nil {
+		b.transports = map[string]exchange.Transport{}
+	}
+	b.transports[name] = exchange.Transport{Key: client.Key(), TLS: client.For}
 }
 
 func (b *builder) backendUsers(name string) {
@@ -251,17 +289,19 @@ func (b *builder) backend(name string) backend {
 		users = b.users[name]
 	}
 	options := balancer.Options{
-		Idle: b.cfg.Timeouts.ServerIdle, Grace: b.cfg.Drain.Timeout, Request: b.cfg.Timeouts.Request, StickySecret: b.parts.Secret,
+		Transport: b.transports[name],
+		Idle:      b.cfg.Timeouts.ServerIdle, Grace: b.cfg.Drain.Timeout, Request: b.cfg.Timeouts.Request, StickySecret: b.parts.Secret,
 	}
 	result := backend{
-		Backend: balancer.New(name, cfg, b.parts.Registry, options), users: users, upgrades: lowered(cfg.Upgrade), cells: b.parts.Cells.get(name),
+		Backend: balancer.New(name, cfg, b.parts.Registry, options), users: users, upgrades: lowered(cfg.Upgrade), cells: b.parts.Cells.get(name), allow: cfg.Allow, deny: cfg.Deny,
 		limiter: b.parts.Limiters.get(name, cfg.RateLimit), sharedLimit: cfg.RateLimit.Key == "backend",
 		key: newKey(cfg.Policy, cfg.Hash.On), cookie: cfg.Sticky.Cookie,
 	}
 	if result.cookie != "" {
-		result.cookieLines = map[string]string{}
+		result.cookieLines, result.secureCookieLines = map[string]string{}, map[string]string{}
 		for _, m := range result.Members() {
-			result.cookieLines[m.Stick()] = "Set-Cookie: " + result.cookie + "=" + m.Stick() + "; Path=/; HttpOnly; SameSite=Lax\r\n"
+			line := "Set-Cookie: " + result.cookie + "=" + m.Stick() + "; Path=/; HttpOnly; SameSite=Lax"
+			result.cookieLines[m.Stick()], result.secureCookieLines[m.Stick()] = line+"\r\n", line+"; Secure\r\n"
 		}
 	}
 	return result

@@ -21,6 +21,9 @@ func (ss *session) stickTo(b *backend) {
 	}
 	if m := ss.request.Member(); m.Stick() != string(ss.request.Stuck) {
 		ss.cookie = b.cookieLines[m.Stick()]
+		if ss.conn.secure {
+			ss.cookie = b.secureCookieLines[m.Stick()]
+		}
 	}
 }
 

@@ -1,0 +1,202 @@
+package certs
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// ServerOptions are what TLS towards clients is made of.
+type ServerOptions struct {
+	MinVersion   string   // "1.2" or "1.3"; "" is 1.2
+	CipherSuites []string // of TLS 1.2, by IANA name; none is all with forward secrecy and AEAD. Those of 1.3 are always on
+
+	ClientAuth string // "off" (or ""), "request" (one that is given must be valid) or "require"
+	ClientCA   string // file of the authorities of client certificates
+	ClientCRL  string // file of what they have revoked, PEM or DER; "" is no check
+
+	// StrictSNI refuses a client that asks for a name which no certificate is for, or for none, in place of showing it the default.
+	StrictSNI      bool
+	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+
+	Tickets *Tickets // those of the process; nil leaves the keys to crypto/tls, which changes them daily
+	Protos  []string // ALPN protocols besides http/1.1, as ACME needs one
+}
+
+// NameError says that no certificate is for the name that a client asked for. It is returned with ServerOptions.StrictSNI alone.
+type NameError struct{ Name string }
+
+func (e *NameError) Error() string {
+	if e.Name == "" {
+		return "the client names no server, and strict_sni is set"
+	}
+	return fmt.Sprintf("no certificate is for %q, and strict_sni is set", e.Name)
+}
+
+// NewServerConfig returns a config that offers http/1.1 alone: a client that insists on another protocol is refused (RFC 7301 section
+// 3.2), and one that names none passes. It is not to be cloned: a clone does not get new ticket keys. Files are read now, so another
+// config is made when they change.
+func NewServerConfig(o ServerOptions) (config *tls.Config, warnings []string, err error) {
+	config = &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		NextProtos:     append([]string{"http/1.1"}, o.Protos...),
+		GetCertificate: o.GetCertificate,
+	}
+	if o.StrictSNI {
+		config.GetCertificate = strict(o.GetCertificate)
+	}
+	if err := o.setVersions(config); err != nil {
+		return nil, nil, err
+	}
+	if warnings, err = o.setClientAuth(config); err != nil {
+		return nil, nil, err
+	}
+	if o.Tickets != nil {
+		o.Tickets.attach(config)
+	}
+	return config, warnings, nil
+}
+
+// Files are the files to watch, besides those of certificates.
+func (o ServerOptions) Files() []string { return given(o.ClientCA, o.ClientCRL) }
+
+func (o ServerOptions) setVersions(config *tls.Config) (err error) {
+	switch o.MinVersion {
+	case "", "1.2":
+	case "1.3":
+		config.MinVersion = tls.VersionTLS13
+	default:
+		return fmt.Errorf("cannot use min_version %q: it is 1.2 or 1.3", o.MinVersion)
+	}
+	if config.MinVersion == tls.VersionTLS13 && len(o.CipherSuites) > 0 {
+		return errors.New("cannot use cipher_suites with min_version 1.3: the suites of TLS 1.3 are always on")
+	}
+	config.CipherSuites, err = suites(o.CipherSuites)
+	return err
+}
+
+// suites returns the ids of TLS 1.2 suites. Their order is of no account: crypto/tls has its own, by what the hardware is quick at.
+func suites(names []string) (ids []uint16, err error) {
+	known := map[string]uint16{}
+	var list []string
+	for _, suite := range tls.CipherSuites() {
+		if suite.SupportedVersions[0] == tls.VersionTLS13 {
+			continue
+		}
+		known[suite.Name] = suite.ID
+		list = append(list, suite.Name)
+		// AEAD only: those with CBC are not broken as crypto/tls has them, but every scanner objects to them.
+		if len(names) == 0 && !strings.Contains(suite.Name, "_CBC_") {
+			ids = append(ids, suite.ID)
+		}
+	}
+	for _, name := range names {
+		id, ok := known[name]
+		if !ok {
+			return nil, fmt.Errorf("cannot use cipher suite %q: it is %s; there are %s", name, whatSuite(name), strings.Join(list, ", "))
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
+
+// whatSuite says what a suite is that cannot be chosen.
+func whatSuite(name string) string {
+	for _, suite := range tls.InsecureCipherSuites() {
+		if suite.Name == name {
+			return "insecure"
+		}
+	}
+	for _, suite := range tls.CipherSuites() {
+		if suite.Name == name {
+			return "of TLS 1.3, whose suites are always on"
+		}
+	}
+	return "not known"
+}
+
+func (o ServerOptions) setClientAuth(config *tls.Config) (warnings []string, err error) {
+	switch o.ClientAuth {
+	case "", "off":
+		if o.ClientCA != "" || o.ClientCRL != "" {
+			return nil, errors.New("cannot use client_ca or client_crl while client_auth is off")
+		}
+		return nil, nil
+	case "request":
+		config.ClientAuth = tls.VerifyClientCertIfGiven
+	case "require":
+		config.ClientAuth = tls.RequireAndVerifyClientCert
+	default:
+		return nil, fmt.Errorf("cannot use client_auth %q: it is off, request or require", o.ClientAuth)
+	}
+	if o.ClientCA == "" { // or else it would be every authority that the system trusts
+		return nil, fmt.Errorf("cannot use client_auth %q without client_ca", o.ClientAuth)
+	}
+	authorities, _, err := readCertificates(o.ClientCA)
+	if err != nil {
+		return nil, err
+	}
+	config.ClientCAs = pool(authorities)
+	if o.ClientCRL == "" {
+		return nil, nil
+	}
+	revoked, warnings, err := readRevoked(o.ClientCRL, authorities)
+	if err != nil {
+		return nil, err
+	}
+	// Unlike VerifyPeerCertificate it is called for a resumed session too.
+	config.VerifyConnection = revoked.verify
+	return warnings, nil
+}
+
+// strict refuses names that the certificate is not for, wherever it comes from. A resumed session shows no certificate, so it is not
+// asked again.
+func strict(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		cert, err := get(hello)
+		if err != nil || cert == nil {
+			return cert, err
+		}
+		leaf := cert.Leaf
+		if leaf == nil {
+			if leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+				return nil, err
+			}
+		}
+		if name := nameWanted(hello); name == "" || leaf.VerifyHostname(name) != nil {
+			refuseName(hello)
+			return nil, &NameError{hello.ServerName}
+		}
+		return cert, nil
+	}
+}
+
+// refuseName sends the alert unrecognized_name (RFC 6066 section 3), for crypto/tls makes an internal error of any error of
+// GetCertificate. Nothing is encrypted at this point, in no version, and a client reads no further than the first fatal alert.
+func refuseName(hello *tls.ClientHelloInfo) {
+	if hello.Conn == nil {
+		return
+	}
+	const alert, fatal, unrecognizedName = 21, 2, 112
+	_, _ = hello.Conn.Write([]byte{alert, 3, 3, 0, 2, fatal, unrecognizedName}) // a client that has gone needs none
+}
+
+func pool(authorities []*x509.Certificate) *x509.CertPool {
+	p := x509.NewCertPool()
+	for _, authority := range authorities {
+		p.AddCert(authority)
+	}
+	return p
+}
+
+// given are the paths that are not empty.
+func given(paths ...string) (files []string) {
+	for _, path := range paths {
+		if path != "" {
+			files = append(files, path)
+		}
+	}
+	return files
+}

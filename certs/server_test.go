@@ -1,0 +1,321 @@
+package certs
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestVersionsAndSuites(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	get := keeper(t, ca.named(t, "a.test")).GetCertificate
+	f := func(o ServerOptions, version, suite uint16, ok bool) {
+		t.Helper()
+		o.GetCertificate = get
+		client := &tls.Config{RootCAs: ca.pool(), ServerName: "a.test", MinVersion: version, MaxVersion: version}
+		if suite != 0 {
+			client.CipherSuites = []uint16{suite}
+		}
+		got := connect(t, serverConfig(t, o), client)
+		require.Equal(t, ok, got.clientErr == nil && got.serverErr == nil, "%v, %v", got.clientErr, got.serverErr)
+		if ok {
+			require.Equal(t, version, got.server.Version)
+		}
+	}
+	const (
+		gcm128, gcm256 = tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+		cbc            = tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA
+	)
+	f(ServerOptions{}, tls.VersionTLS13, 0, true)
+	f(ServerOptions{}, tls.VersionTLS12, 0, true)
+	f(ServerOptions{}, tls.VersionTLS11, 0, false)
+	f(ServerOptions{}, tls.VersionTLS12, cbc, false)
+	f(ServerOptions{MinVersion: "1.2"}, tls.VersionTLS12, gcm256, true)
+	f(ServerOptions{MinVersion: "1.3"}, tls.VersionTLS12, 0, false)
+	f(ServerOptions{MinVersion: "1.3"}, tls.VersionTLS13, 0, true)
+	only := ServerOptions{CipherSuites: []string{"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}}
+	f(only, tls.VersionTLS12, gcm128, true)
+	f(only, tls.VersionTLS12, gcm256, false)
+	f(only, tls.VersionTLS13, 0, true)
+	f(ServerOptions{CipherSuites: []string{"TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA"}}, tls.VersionTLS12, cbc, true)
+}
+
+func TestALPN(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	f := func(extra, offered []string, want string, ok bool) {
+		t.Helper()
+		server := serverConfig(t, ServerOptions{GetCertificate: keeper(t, ca.named(t, "a.test")).GetCertificate, Protos: extra})
+		o := connect(t, server, &tls.Config{RootCAs: ca.pool(), ServerName: "a.test", NextProtos: offered})
+		if !ok {
+			require.ErrorContains(t, o.clientErr, "no application protocol")
+			return
+		}
+		require.Equal(t, want, o.requireOK(t).server.NegotiatedProtocol)
+	}
+	f(nil, nil, "", true)
+	f(nil, []string{"http/1.1"}, "http/1.1", true)
+	f(nil, []string{"h2", "http/1.1"}, "http/1.1", true)
+	f(nil, []string{"h2"}, "", false)
+	f(nil, []string{"acme-tls/1"}, "", false)
+	f([]string{"acme-tls/1"}, []string{"acme-tls/1"}, "acme-tls/1", true)
+	f([]string{"acme-tls/1"}, []string{"acme-tls/1", "http/1.1"}, "http/1.1", true)
+}
+
+func TestServerOptionsRefused(t *testing.T) {
+	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
+	bad := ca.named(t, "a.test").Cert
+	write(t, bad, []byte("garbled"))
+	f := func(o ServerOptions, want ...string) {
+		t.Helper()
+		config, _, err := NewServerConfig(o)
+		require.Nil(t, config)
+		for _, text := range want {
+			require.ErrorContains(t, err, text)
+		}
+	}
+	f(ServerOptions{MinVersion: "1.1"}, `min_version "1.1"`)
+	f(ServerOptions{CipherSuites: []string{"NONE"}}, `"NONE"`, "not known", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+	f(ServerOptions{CipherSuites: []string{"TLS_RSA_WITH_AES_128_CBC_SHA"}}, "insecure", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+	f(ServerOptions{CipherSuites: []string{"TLS_AES_128_GCM_SHA256"}}, "of TLS 1.3")
+	f(ServerOptions{MinVersion: "1.3", CipherSuites: []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}}, "cipher_suites with min_version 1.3")
+	f(ServerOptions{ClientAuth: "maybe"}, `client_auth "maybe"`)
+	f(ServerOptions{ClientAuth: "require"}, "without client_ca")
+	f(ServerOptions{ClientCA: ca.file}, "while client_auth is off")
+	f(ServerOptions{ClientAuth: "off", ClientCRL: "x"}, "while client_auth is off")
+	f(ServerOptions{ClientAuth: "request", ClientCA: "missing.pem"}, `"missing.pem"`, "no such file")
+	f(ServerOptions{ClientAuth: "request", ClientCA: bad}, bad, "no certificate")
+
+	crl := func(file, want string) {
+		t.Helper()
+		f(ServerOptions{ClientAuth: "require", ClientCA: ca.file, ClientCRL: file}, file, want)
+	}
+	crl("missing.pem", "no such file")
+	crl(bad, "CRL 1 of")
+	later := time.Now().Add(time.Hour)
+	crl(other.revoke(t, later, nil), "no authority in client_ca is its issuer")
+	forged := newAuthority(t, "ca") // of the same name, with another key
+	crl(forged.revoke(t, later, nil), "not signed as it should be")
+	critical := pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}
+	crl(ca.revoke(t, later, []pkix.Extension{critical}), "2.5.29.28")
+}
+
+func TestClientAuth(t *testing.T) {
+	ca, other, clients := newAuthority(t, "ca"), newAuthority(t, "other"), newAuthority(t, "clients")
+	get := keeper(t, ca.named(t, "a.test")).GetCertificate
+	good, strange := clientPair(t, clients.named(t, "client")), clientPair(t, other.named(t, "client"))
+	f := func(mode string, version uint16, certs []tls.Certificate, ok bool) {
+		t.Helper()
+		o := ServerOptions{GetCertificate: get, ClientAuth: mode}
+		if mode != "off" {
+			o.ClientCA = clients.file
+		}
+		client := &tls.Config{RootCAs: ca.pool(), ServerName: "a.test", MaxVersion: version}
+		if certs != nil {
+			// Even one that the server has not asked for: Certificates would keep it back.
+			client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certs[0], nil }
+		}
+		got := connect(t, serverConfig(t, o), client)
+		require.Equal(t, ok, got.clientErr == nil, "%v, %v", got.clientErr, got.serverErr)
+		require.Equal(t, ok, got.serverErr == nil, "%v, %v", got.clientErr, got.serverErr)
+	}
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		f("off", version, nil, true)
+		f("off", version, good, true)
+		f("request", version, nil, true)
+		f("request", version, good, true)
+		f("request", version, strange, false)
+		f("require", version, nil, false)
+		f("require", version, good, true)
+		f("require", version, strange, false)
+	}
+}
+
+// Whoever is revoked is refused, with a session from before as well.
+func TestRevoked(t *testing.T) {
+	ca, clients := newAuthority(t, "ca"), newAuthority(t, "clients")
+	bad, good := clients.named(t, "bad.client"), clients.named(t, "good.client")
+	o := ServerOptions{
+		GetCertificate: keeper(t, ca.named(t, "a.test")).GetCertificate,
+		ClientAuth:     "require", ClientCA: clients.file, Tickets: NewTickets(nil),
+	}
+	require.Equal(t, []string{clients.file}, o.Files())
+	before := serverConfig(t, o)
+	o.ClientCRL = clients.revoke(t, time.Now().Add(time.Hour), nil, parsed(t, bad).SerialNumber, big.NewInt(7))
+	require.Equal(t, []string{clients.file, o.ClientCRL}, o.Files())
+	after := serverConfig(t, o)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		client := func(p Pair) *tls.Config {
+			return &tls.Config{
+				RootCAs: ca.pool(), ServerName: "a.test", MaxVersion: version,
+				Certificates: clientPair(t, p), ClientSessionCache: tls.NewLRUClientSessionCache(1),
+			}
+		}
+		refused := func(o outcome) {
+			t.Helper()
+			require.Error(t, o.clientErr)
+			revokedError, ok := errors.AsType[*RevokedError](o.serverErr)
+			require.True(t, ok, "%v", o.serverErr)
+			require.Equal(t, "bad.client", revokedError.Certificate.DNSNames[0])
+			require.Contains(t, Reason(o.serverErr), "bad.client")
+			require.Contains(t, Reason(o.serverErr), "has been revoked")
+		}
+		one, two := client(bad), client(good)
+		connect(t, before, one).requireOK(t)
+		connect(t, before, two).requireOK(t)
+		require.True(t, connect(t, before, one).requireOK(t).server.DidResume, "or else the next line tests nothing")
+		o := connect(t, after, one)
+		refused(o)
+		require.True(t, o.server.DidResume)
+		refused(connect(t, after, client(bad)))
+		require.True(t, connect(t, after, two).requireOK(t).server.DidResume)
+	}
+}
+
+// A CRL may be DER, several may be in one file, and one that is out of date still counts.
+func TestLists(t *testing.T) {
+	one, two := newAuthority(t, "one"), newAuthority(t, "two")
+	late := time.Now().Add(-time.Minute)
+	first := one.revoke(t, late, nil, big.NewInt(1))
+	second := two.revoke(t, time.Now().Add(time.Hour), nil, big.NewInt(1), big.NewInt(2))
+	firstText, err := os.ReadFile(first)
+	require.NoError(t, err)
+	secondText, err := os.ReadFile(second)
+	require.NoError(t, err)
+	write(t, second, append(secondText, firstText...))
+	write(t, one.file, append(pemOf("CERTIFICATE", one.cert.Raw), pemOf("CERTIFICATE", two.cert.Raw)...))
+	_, warnings, err := NewServerConfig(ServerOptions{ClientAuth: "require", ClientCA: one.file, ClientCRL: second})
+	require.NoError(t, err)
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], "CRL 2 of")
+	require.Contains(t, warnings[0], "out of date")
+
+	block, _ := pem.Decode(firstText)
+	write(t, first, block.Bytes)
+	authorities, _, err := readCertificates(one.file)
+	require.NoError(t, err)
+	r, _, err := readRevoked(first, authorities)
+	require.NoError(t, err)
+	require.Len(t, r, 1)
+}
+
+// A session outlives the reload of certificates and of the config, and three changes of keys end it.
+func TestResumption(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		pair := ca.named(t, "a.test")
+		k, tickets := keeper(t, pair), NewTickets(nil)
+		config := func(tickets *Tickets) *tls.Config {
+			return serverConfig(t, ServerOptions{GetCertificate: k.GetCertificate, Tickets: tickets})
+		}
+		server := config(tickets)
+		client := &tls.Config{
+			RootCAs: ca.pool(), ServerName: "a.test", MaxVersion: version, ClientSessionCache: &stuckCache{},
+		}
+		resumed := func(server *tls.Config) bool { return connect(t, server, client).requireOK(t).server.DidResume }
+		require.False(t, resumed(server))
+		require.True(t, resumed(server))
+
+		ca.renew(t, pair, leaf("a.test"), newECDSA(t))
+		_, err := k.Reload()
+		require.NoError(t, err)
+		require.True(t, resumed(server), "after a new certificate")
+		require.True(t, resumed(config(tickets)), "after a new config")
+		require.True(t, resumed(config(NewTickets(tickets.Keys()))), "after an upgrade")
+		require.False(t, resumed(config(NewTickets(nil))), "by another process")
+
+		for range ticketKeys - 1 {
+			tickets.Rotate()
+			require.True(t, resumed(server))
+		}
+		tickets.Rotate()
+		require.False(t, resumed(server))
+	}
+}
+
+// stuckCache keeps the first session it is given, so that a test knows which key its ticket is of.
+type stuckCache struct{ session *tls.ClientSessionState }
+
+func (c *stuckCache) Get(string) (*tls.ClientSessionState, bool) { return c.session, c.session != nil }
+
+func (c *stuckCache) Put(_ string, session *tls.ClientSessionState) {
+	if c.session == nil {
+		c.session = session
+	}
+}
+
+func TestTickets(t *testing.T) {
+	tickets := NewTickets(nil)
+	require.Len(t, tickets.Keys(), 1)
+	first := tickets.Keys()[0]
+	tickets.Rotate()
+	tickets.Rotate()
+	require.Len(t, tickets.Keys(), 3)
+	require.Equal(t, first, tickets.Keys()[2])
+	tickets.Rotate()
+	require.Len(t, tickets.Keys(), 3)
+	require.NotContains(t, tickets.Keys(), first)
+	require.Equal(t, tickets.Keys(), NewTickets(append(tickets.Keys(), first)).Keys())
+	tickets.Keys()[0] = first
+	require.NotContains(t, tickets.Keys(), first, "what is returned is a copy")
+}
+
+func TestTicketsRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		tickets := NewTickets(nil)
+		go tickets.Run(ctx)
+		before := tickets.Keys()
+		time.Sleep(ticketRotation - time.Second)
+		synctest.Wait()
+		require.Equal(t, before, tickets.Keys())
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		require.Equal(t, before[0], tickets.Keys()[1])
+		cancel()
+	})
+}
+
+// The configs of reloads long past are forgotten.
+func TestTicketsForgetConfigs(t *testing.T) {
+	tickets := NewTickets(nil)
+	kept := serverConfig(t, ServerOptions{Tickets: tickets})
+	for range 100 {
+		serverConfig(t, ServerOptions{Tickets: tickets})
+	}
+	runtime.GC()
+	tickets.Rotate()
+	require.Less(t, len(tickets.configs), 10)
+	require.NotEmpty(t, tickets.configs)
+	runtime.KeepAlive(kept)
+}
+
+func TestSelfSigned(t *testing.T) {
+	now := time.Now()
+	cert, err := SelfSigned([]string{"dev.test", "10.0.0.1", "localhost", "*.dev.test"}, now)
+	require.NoError(t, err)
+	require.Equal(t, []string{"localhost", "dev.test", "*.dev.test", "127.0.0.1", "::1", "10.0.0.1"}, namesOf(cert.Leaf))
+	require.Equal(t, now.AddDate(1, 0, 0).Unix(), cert.Leaf.NotAfter.Unix())
+	server := serverConfig(t, ServerOptions{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, nil }})
+	for _, name := range []string{"localhost", "127.0.0.1", "::1", "x.dev.test"} {
+		connect(t, server, &tls.Config{ServerName: name, RootCAs: pool([]*x509.Certificate{cert.Leaf})}).requireOK(t)
+	}
+	require.Len(t, Fingerprint(cert), 32*3-1)
+	require.Equal(t, 31, strings.Count(Fingerprint(cert), ":"))
+	require.Equal(t, strings.ToUpper(Fingerprint(cert)), Fingerprint(cert))
+
+	_, err = SelfSigned([]string{"käse.test"}, now)
+	require.ErrorContains(t, err, "käse.test")
+}

@@ -1,0 +1,56 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+)
+
+// checkListeners finds what is wrong with listeners whose values are right one by one.
+func (l *loader) checkListeners(unread map[string]bool) {
+	for i := range l.out.Config.Listen {
+		path := []string{"listen", strconv.Itoa(i)}
+		if !unread[joinPath(path)] {
+			listenerCheck{l, path}.check(&l.out.Config.Listen[i])
+		}
+	}
+}
+
+type listenerCheck struct {
+	*loader
+	path []string
+}
+
+func (c listenerCheck) check(l *Listener) {
+	c.checkTLS(&l.TLS)
+	c.refuseUnless(l.Mode == "" || l.Address.Network == "unix", "only a unix socket has a mode", "mode")
+	if l.Mode != "" {
+		mode, err := strconv.ParseUint(l.Mode, 8, 32)
+		c.refuseUnless(err == nil && mode <= 0o777, "want a mode in octal digits, as in 0660", "mode")
+	}
+	c.refuseUnless(!l.RedirectHTTPS || !l.TLS.On(), "it speaks TLS; the redirect belongs to the listener that does not", "redirect_https")
+}
+
+func (c listenerCheck) checkTLS(t *TLS) {
+	c.refuseUnless(t.Certificate == "" || len(t.Certificates) == 0, "there are certificates as well; keep one of them", "tls", "certificate")
+	for i, pair := range t.Certificates {
+		n := strconv.Itoa(i)
+		c.refuseUnless(pair.Cert != "", "the certificate's file is missing", "tls", "certificates", n, "cert")
+		c.refuseUnless(pair.Key != "", "the key's file is missing", "tls", "certificates", n, "key")
+	}
+	asks := t.ClientAuth != "off"
+	c.refuseUnless(!asks || t.ClientCA != "", "there is nobody who may sign clients' certificates; give client_ca", "tls", "client_auth")
+	c.refuseUnless(asks || t.ClientCA == "", "no client is asked for a certificate; give client_auth: request or require", "tls", "client_ca")
+	c.refuseUnless(t.ClientCRL == "" || t.ClientCA != "", "it says what client_ca has revoked; give that too", "tls", "client_crl")
+	if !t.On() {
+		c.refuseUnless(!asks && !t.StrictSNI && len(t.CipherSuites) == 0, "there is no certificate, so that the listener is plain; give certificates, or certificate: self", "tls")
+	}
+}
+
+func (c listenerCheck) refuseUnless(good bool, text string, keys ...string) {
+	if !good {
+		c.problems = append(c.problems, c.out.Problem(slices.Concat(c.path, keys), text))
+	}
+}
+
+// On is true for a listener that speaks TLS.
+func (t *TLS) On() bool { return t.Certificate != "" || len(t.Certificates) > 0 }

@@ -1,0 +1,95 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"l7/socket"
+)
+
+// enter has a connection pass what stands before its first request: a PROXY header, and the TLS handshake. It is the goroutine's that
+// serves the connection, so that a client that says nothing holds up nobody else. False is the end of the connection.
+func (c *conn) enter() bool {
+	if c.entered {
+		return true
+	}
+	c.entered = true
+	rules := c.listener.rules.Load()
+	limit := c.listener.server.Snapshot().timeouts.Header
+	if contains(rules.Proxies, c.peer.ip) {
+		if err := c.readProxy(limit); err != nil {
+			c.refused("proxy", err)
+			return false
+		}
+	}
+	if rules.TLS == nil {
+		return true
+	}
+	if err := c.shakeHands(rules.TLS, limit); err != nil {
+		c.refused("tls", err)
+		return false
+	}
+	return true
+}
+
+// refused logs why a connection ends before its first request. One that ends without a word is nothing worth a line.
+func (c *conn) refused(step string, err error) {
+	if !errors.Is(err, io.EOF) {
+		c.listener.server.limited.Info().Str("client", c.peer.text).Str("step", step).AnErr("error", err).Msg("connection not taken")
+	}
+}
+
+// plainOnTLS is the answer to a client that speaks plain HTTP where TLS is wanted, as nginx has it.
+const plainOnTLS = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nProxy-Status: l7; error=tls_protocol_error; " +
+	"details=\"plain_http\"\r\nConnection: close\r\nContent-Length: 62\r\n\r\n400 Bad Request: plain HTTP on a port that wants TLS: use https\n"
+
+// shakeHands does the TLS handshake within a limit, and puts the connection that comes of it in the place of the plain one.
+func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
+	ctx := context.Background()
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	secure := tls.Server(c.sock.NetConn(), cfg)
+	err := secure.HandshakeContext(ctx)
+	var notTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &notTLS) && notTLS.Conn != nil && looksLikeHTTP(notTLS.RecordHeader):
+		_ = c.sock.Write([]byte(plainOnTLS), time.Second) // a best effort
+		return errors.New("plain HTTP on a listener that wants TLS")
+	case err != nil:
+		return err
+	}
+	c.secure = true
+	if state := secure.ConnectionState(); len(state.PeerCertificates) > 0 {
+		c.subject = headerSafe(state.PeerCertificates[0].Subject.String())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sock = socket.New(secure)
+	return nil
+}
+
+func looksLikeHTTP(start [5]byte) bool {
+	for _, method := range []string{"GET /", "HEAD ", "POST ", "PUT /", "PATCH", "DELET", "OPTIO", "TRACE", "CONNE"} {
+		if string(start[:]) == method {
+			return true
+		}
+	}
+	return false
+}
+
+// headerSafe is a text that can stand in quotes in a header field, whatever a certificate holds.
+func headerSafe(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' || r == '"' || r == '\\' {
+			return '?'
+		}
+		return r
+	}, text)
+}

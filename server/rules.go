@@ -1,0 +1,50 @@
+package server
+
+import (
+	"crypto/tls"
+	"net/netip"
+
+	"l7/config"
+)
+
+// Listen is an address that clients connect to, and what holds for those who do.
+type Listen struct {
+	Address config.ListenAddress
+	Mode    uint32 // of a unix socket; 0: what the umask leaves
+	Rules
+}
+
+// Rules are what holds for the connections of a listener. A reload changes them for connections that are open too, TLS and PROXY excepted.
+type Rules struct {
+	TLS      *tls.Config     // nil: plain
+	Proxies  []config.Prefix // whose connections begin with a PROXY header
+	Allow    []config.Prefix // who may connect; none: everybody
+	Deny     []config.Prefix // who may not, also when allowed
+	Redirect bool            // every request is sent to https
+}
+
+// admits is true for an address that lists of who may and who may not let pass. One that is not valid, as of a unix socket, is in no list.
+func admits(allow, deny []config.Prefix, ip netip.Addr) bool {
+	return (len(allow) == 0 || contains(allow, ip)) && !contains(deny, ip)
+}
+
+func contains(list []config.Prefix, ip netip.Addr) bool {
+	for _, prefix := range list {
+		if prefix.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// admits is admits for the client that a request comes from, behind the proxies that are trusted.
+func (b *backend) admits(ss *session) bool {
+	if len(b.allow) == 0 && len(b.deny) == 0 {
+		return true
+	}
+	ip, _ := netip.ParseAddr(ss.client()) // a client on a unix socket has none
+	return admits(b.allow, b.deny, ip)
+}
+
+// asksClients is true where clients show certificates.
+func (r *Rules) asksClients() bool { return r.TLS != nil && r.TLS.ClientAuth != tls.NoClientCert }
