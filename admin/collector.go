@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
+	"l7/admin/api"
 	"l7/balancer"
 	"l7/cause"
 	"l7/metrics"
@@ -29,6 +30,8 @@ type Source interface {
 	Reloads() (done, failed uint64)
 	// LastReload is when a reload was last tried, and whether it was done; the zero time where there was none.
 	LastReload() (at time.Time, ok bool)
+	// Certificates are those that clients are shown.
+	Certificates() []api.Certificate
 }
 
 const (
@@ -123,6 +126,11 @@ func (s *scrape) process(snapshot *server.Snapshot) {
 	s.put(s.build, labels{label("goversion", runtime.Version()), label("version", s.version)}, 1)
 	s.put(s.connections, nil, float64(s.source.Connections()))
 	s.put(s.generation, nil, float64(snapshot.Generation))
+	for _, c := range s.source.Certificates() {
+		if len(c.Names) > 0 {
+			s.put(s.certificate, labels{label("file", c.File), label("name", c.Names[0])}, float64(c.Until.Unix()))
+		}
+	}
 	s.put(s.logDropped, nil, float64(s.source.LogDropped()))
 	done, refused := s.source.Reloads()
 	s.put(s.reloads, s.done, float64(done))

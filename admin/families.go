@@ -14,7 +14,7 @@ import (
 type families struct {
 	descs []*prometheus.Desc
 
-	build, connections, generation, reloads, reloadSuccess, reloadTime, logDropped family
+	build, connections, generation, reloads, reloadSuccess, reloadTime, logDropped, certificate family
 
 	requests, ended, duration, bytesIn, bytesOut                           family // by backend, the empty one included
 	inFlight, up, servers, serversAvailable, retries, retriesDenied, queue family // by backend
@@ -38,6 +38,7 @@ func newFamilies() *families {
 	f.reloadSuccess = f.gauge("config_last_reload_success", "1 if the last reload was done or none was tried, 0 if it was refused and the config before it stays.")
 	f.reloadTime = f.gauge("config_last_reload_timestamp_seconds", "When a reload was last tried, done or refused; missing before the first one.")
 	f.logDropped = f.counter("access_log_dropped_total", "Lines of the access log that were lost because its writer could not keep up.")
+	f.certificate = f.gauge("tls_certificate_not_after_timestamp_seconds", "Until when a certificate is valid that clients are shown, by its first name.", "file", "name")
 	f.backends()
 	f.perServer()
 	return f

@@ -220,7 +220,7 @@ func TestOpenAPITypes(t *testing.T) {
 		api.Status{},
 		api.Traffic{},
 		api.Point{},
-		api.Backend{},
+		api.Backend{}, api.Certificate{},
 		api.Server{},
 		api.Event{},
 		api.History{},

@@ -19,12 +19,14 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"l7/acme"
 	"l7/admin"
 	"l7/admin/api"
 	"l7/auth"
 	"l7/balancer"
 	"l7/certs"
 	"l7/config"
+	"l7/discovery"
 	"l7/exchange"
 	"l7/server"
 	"l7/systemd"
@@ -93,6 +95,15 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 	a.log = log.Hook(leveled{a.level})
 	a.room = a.newRoom()
 	a.parts = NewParts(a.logChange)
+	a.parts.acme = acme.New(a.log)
+	a.parts.names, a.parts.lookUp = a.newNames(), a.lookUp
+	a.parts.Names = a.parts.names
+	serves := false
+	defer func() {
+		if !serves {
+			a.parts.names.Close()
+		}
+	}()
 	before, err := a.inherit()
 	if err != nil {
 		return nil, err
@@ -110,8 +121,8 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 		plan.Snapshot.Close()
 		return nil, err
 	}
-	a.adopt(plan)
 	a.level.Store(levelOf(plan))
+	a.adopt(plan)
 	before.drain(plan.Snapshot)
 	commit()
 	go a.watchRates(a.ending)
@@ -119,6 +130,7 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 	go a.rotateTickets(a.ending)
 	a.events.add(api.Event{Kind: "process", State: "started", Reason: "version " + a.identity.version})
 	a.begin()
+	serves = true
 	return a, nil
 }
 
@@ -169,6 +181,7 @@ func (a *App) Reload() error {
 		logProblems(a.log, err, "cannot reload; the config in force stays")
 		done = &api.Reload{Generation: a.server.Snapshot().Generation, Problems: problemTexts(err)}
 		a.reloads.failed.Add(1)
+		a.keepNames()
 	} else {
 		a.reloads.done.Add(1)
 	}
@@ -236,6 +249,10 @@ func (a *App) adopt(plan *Plan) {
 	a.mu.Unlock()
 	plan.Snapshot.Activate()
 	a.parts.certs.set(plan.listening.keepers)
+	if err := a.parts.acme.Configure(plan.listening.authorities); err != nil {
+		a.log.Error().Err(err).Msg("no certificate is asked for")
+	}
+	a.keepNames()
 	a.follow(plan)
 	for _, warning := range plan.Warnings {
 		a.log.Warn().Msg(warning)
@@ -286,6 +303,9 @@ type Parts struct {
 	server.Parts
 	tickets *certs.Tickets
 	certs   *keepers
+	acme    *acme.Manager
+	names   *discovery.Names // nil: names are not looked up, for nothing is served
+	lookUp  func(*config.Config)
 }
 
 // NewParts returns parts that nothing has been done with. observe is told when the state of a server changes.
@@ -298,7 +318,7 @@ func NewParts(observe func(balancer.Change)) Parts {
 			Registry: balancer.NewRegistry(pools, observe), Verifier: auth.NewVerifier(), Pools: pools,
 			Limiters: server.NewLimiters(), Cells: server.NewCells(), Secret: secret,
 		},
-		tickets: certs.NewTickets(nil), certs: &keepers{},
+		tickets: certs.NewTickets(nil), certs: &keepers{}, acme: acme.New(zerolog.Nop()),
 	}
 }
 

@@ -33,7 +33,11 @@ func Prepare(source Source, parts Parts) (*Plan, error) {
 	problems = addFindings(problems, loaded, findings)
 	listening := listeners(loaded, &cfg, parts)
 	problems = addFindings(problems, loaded, listening.findings)
+	parts.HTTP01 = listening.proofs(parts.acme)
 	resolveFiles(loaded, &cfg)
+	if parts.lookUp != nil && len(problems) == 0 {
+		parts.lookUp(&cfg)
+	}
 	snapshot, findings := server.NewSnapshot(&cfg, parts.Parts)
 	problems = addFindings(problems, loaded, findings)
 	if len(problems) == 0 {

@@ -86,6 +86,17 @@ func (c *control) Connections() int { return c.App.server.Connections() }
 // LogDropped is how many lines of the access log were lost.
 func (c *control) LogDropped() uint64 { return c.access.dropped() }
 
+// Certificates are those that clients are shown.
+func (a *App) Certificates() []api.Certificate {
+	var list []api.Certificate
+	for _, keeper := range a.parts.certs.all() {
+		for _, e := range keeper.Store().Expiries() {
+			list = append(list, api.Certificate{Names: e.Names, File: e.File, Until: e.NotAfter})
+		}
+	}
+	return list
+}
+
 // Snapshot is the one in force.
 func (c *control) Snapshot() *server.Snapshot { return c.App.server.Snapshot() }
 

@@ -18,7 +18,7 @@ func (a *App) Status() *api.Status {
 	s := &api.Status{
 		Time: time.Now(), Version: a.identity.version, PID: a.identity.pid, Started: a.identity.started, State: "serving",
 		Generation: snapshot.Generation, Connections: a.server.Connections(), LogDropped: a.access.dropped(),
-		Backends: []api.Backend{}, Listeners: []string{},
+		Backends: []api.Backend{}, Listeners: []string{}, Certificates: a.Certificates(),
 	}
 	if a.Ready() != nil {
 		s.State = "draining"
@@ -55,6 +55,9 @@ func (a *App) backendStatus(v server.View, sum *metrics.Sum) api.Backend {
 	}
 	if v.IsDown() {
 		b.State = "down"
+	}
+	if err := v.Unresolved(); err != nil {
+		b.Problem = "cannot resolve " + err.Error()
 	}
 	for _, m := range v.Members() {
 		s := a.serverStatus(m)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"l7/acme"
 	"l7/certs"
 	"l7/config"
 	"l7/server"
@@ -74,11 +75,14 @@ type listening struct {
 	files    []string // of TLS, to be watched
 	warnings []string
 	findings []config.Finding
+
+	hosts       []string // that select backends, but wildcards and addresses
+	authorities []acme.Settings
 }
 
 // listeners reads what the listeners of a config need. Nothing of it is in force yet.
 func listeners(loaded *config.Loaded, cfg *config.Config, parts Parts) *listening {
-	l := &listening{keepers: map[config.ListenAddress]*certs.Keeper{}}
+	l := &listening{keepers: map[config.ListenAddress]*certs.Keeper{}, hosts: exactHosts(cfg)}
 	for i := range cfg.Listen {
 		from := &cfg.Listen[i]
 		mode, _ := strconv.ParseUint(from.Mode, 8, 32) // it was checked when it was loaded
@@ -120,19 +124,18 @@ func (l *listening) secure(i int, from *config.Listener, file func(string) strin
 		options.GetCertificate = own.get
 		l.warnings = append(l.warnings, fmt.Sprintf("%s shows a certificate of its own making, for development; its SHA-256 fingerprint is %s", from.Address, own.print))
 	} else {
-		var pairs []certs.Pair
-		for _, c := range t.Certificates {
-			pairs = append(pairs, certs.Pair{Cert: file(c.Cert), Key: file(c.Key)})
-		}
-		keeper, warnings, err := certs.NewKeeper(pairs, parts.certs.get(from.Address))
+		keeper, err := l.keep(from, file, parts)
 		if err != nil {
 			l.blame(err, append(slices.Clone(where), "certificates"))
 			return
 		}
-		l.keepers[from.Address] = keeper
-		l.files = append(l.files, keeper.Files()...)
-		l.warnings = append(l.warnings, warnings...)
 		options.GetCertificate = keeper.GetCertificate
+		if t.ACME.On() {
+			options.GetCertificate = sources{keeper, parts.acme}.get
+			if l.authority(where, &t.ACME, file).TLSALPN01 {
+				options.Protos = []string{acme.Protocol}
+			}
+		}
 	}
 	cfg, warnings, err := certs.NewServerConfig(options)
 	if err != nil {
@@ -142,6 +145,22 @@ func (l *listening) secure(i int, from *config.Listener, file func(string) strin
 	l.files = append(l.files, options.Files()...)
 	l.warnings = append(l.warnings, warnings...)
 	l.listens[len(l.listens)-1].TLS = cfg
+}
+
+// keep reads the certificates of a listener's files.
+func (l *listening) keep(from *config.Listener, file func(string) string, parts Parts) (*certs.Keeper, error) {
+	var pairs []certs.Pair
+	for _, c := range from.TLS.Certificates {
+		pairs = append(pairs, certs.Pair{Cert: file(c.Cert), Key: file(c.Key)})
+	}
+	keeper, warnings, err := certs.NewKeeper(pairs, parts.certs.get(from.Address))
+	if err != nil {
+		return nil, err
+	}
+	l.keepers[from.Address] = keeper
+	l.files = append(l.files, keeper.Files()...)
+	l.warnings = append(l.warnings, warnings...)
+	return keeper, nil
 }
 
 // blame gives each pair that cannot be used its place.
@@ -189,6 +208,11 @@ func (a *App) warnOfExpiry(stop <-chan struct{}) {
 				if left := time.Until(e.NotAfter); left < expiring {
 					a.log.Warn().Str("file", e.File).Strs("names", e.Names).Time("until", e.NotAfter).Msg("a certificate ends soon")
 				}
+			}
+		}
+		for _, e := range a.parts.acme.Expiries() {
+			if e.Late {
+				a.log.Warn().Strs("names", e.Names).Time("until", e.NotAfter).Msg("a certificate ends soon")
 			}
 		}
 		select {

@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/base64"
 	"net"
 	"time"
@@ -43,7 +44,9 @@ type Options struct {
 	Grace        time.Duration // how long a server that is let go may take for what it has
 	Request      time.Duration // bounds all attempts of a request together; 0: no bound
 	Transport    exchange.Transport
-	StickySecret []byte // signs the sticky cookies where the backend has no secret of its own
+	Names        map[config.Address]string // the names that led to addresses
+	Unresolved   error                     // why there are no servers; nil: the config has none
+	StickySecret []byte                    // signs the sticky cookies where the backend has no secret of its own
 }
 
 // New makes a backend of its section of the config. Close must be called when the config is let go.
@@ -65,7 +68,7 @@ func New(name string, cfg config.Backend, registry *Registry, options Options) *
 }
 
 func (b *Backend) add(server config.Server, live bool) {
-	standing, isNew := b.registry.acquire(b.name, server.Address, b.options.Transport, b.options.Idle)
+	standing, isNew := b.registry.acquire(b.name, server.Address, b.transport(server.Address), b.options.Idle)
 	if isNew && b.check.Path != "" && (live || b.check.Required) {
 		standing.verdict.Store(awaited)
 	}
@@ -79,6 +82,15 @@ func (b *Backend) add(server config.Server, live bool) {
 	m.group.members = append(m.group.members, m)
 	m.group.weights += server.Weight
 	b.members = append(b.members, m)
+}
+
+// transport is how a server is connected to. One that was found by a name has to have a certificate for the name.
+func (b *Backend) transport(addr config.Address) exchange.Transport {
+	via, name := b.options.Transport, b.options.Names[addr]
+	if name == "" || via.TLS == nil {
+		return via
+	}
+	return exchange.Transport{Key: via.Key + " " + name, TLS: func(string) *tls.Config { return via.TLS(name) }}
 }
 
 func (b *Backend) policyOf(name string, g *group) policy {
@@ -115,6 +127,9 @@ func (b *Backend) Name() string { return b.name }
 // Policy is the name of what picks a server.
 func (b *Backend) Policy() string { return b.policy }
 
+// Unresolved is why a name in its config stands for no server; nil: there is none such.
+func (b *Backend) Unresolved() error { return b.options.Unresolved }
+
 // Members are the backend's servers in the order of the config.
 func (b *Backend) Members() []*Member { return b.members }
 
@@ -134,7 +149,10 @@ func (b *Backend) Activate() {
 			m.verdict.Store(unknown)
 			continue
 		}
-		key := health.Key{Address: m.Address().String(), Transport: m.Server.key.transport, Check: b.check}
+		key := health.Key{Address: m.Name(), Transport: m.Server.key.transport, Check: b.check}
+		if name := b.options.Names[m.Address()]; name != "" && key.Check.Host == "" {
+			key.Check.Host = name
+		}
 		b.stopped = append(b.stopped, b.registry.checks.Start(key, m.dialCheck(b.check.Port), m.Standing))
 	}
 }

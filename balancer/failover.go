@@ -181,7 +181,11 @@ func isServers(c cause.Cause) bool {
 
 // refusal is why no server can be asked, with the time after which it is worth another try.
 func (b *Backend) refusal(at time.Duration) *cause.Error {
-	if len(b.members) == 0 {
+	switch {
+	case len(b.members) > 0:
+	case b.options.Unresolved != nil:
+		return &cause.Error{Cause: cause.NameUnresolved, Unsent: true, Err: b.options.Unresolved}
+	default:
 		return &cause.Error{Cause: cause.NoServer, Unsent: true}
 	}
 	soonest := time.Duration(0)

@@ -103,7 +103,7 @@ var entries = [count]entry{
 	ConnectRefused:      {"connect_refused", 502, Server, "connection_refused"},
 	ConnectTimeout:      {"connect_timeout", 504, Server, "connection_timeout"},
 	ConnectFailed:       {"connect_failed", 502, Server, "destination_unavailable"},
-	NameUnresolved:      {"name_unresolved", 502, Server, "dns_error"},
+	NameUnresolved:      {"name_unresolved", 503, Server, "dns_error"},
 	BadCertificate:      {"bad_certificate", 502, Server, "tls_certificate_error"},
 	TLSFailed:           {"tls_failed", 502, Server, "tls_protocol_error"},
 	ServerClosed:        {"server_closed", 502, Server, "connection_terminated"},

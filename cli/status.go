@@ -183,7 +183,7 @@ func statusRows(s *api.Status) []row {
 }
 
 func backendRow(b *api.Backend) row {
-	why := ""
+	why := plain(b.Problem)
 	if b.Waiting > 0 {
 		why = count(b.Waiting, "request") + " waiting in the queue"
 	}

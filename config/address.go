@@ -12,7 +12,7 @@ import (
 
 // Address is where a server is reached. It is comparable: two spellings of one address are equal.
 type Address struct {
-	Scheme string // "http", "https" or "unix"
+	Scheme string // "http", "https", "srv+http", "srv+https" or "unix"
 	Host   string // name or IP address, without brackets; empty for unix
 	Port   uint16 // 0 for unix
 	Path   string // the socket's path; empty unless unix
@@ -44,6 +44,9 @@ func (a Address) String() string {
 		return ""
 	case a.Scheme == "unix":
 		return "unix:" + a.Path
+	}
+	if a.IsService() {
+		return a.Scheme + "://" + a.Host
 	}
 	return a.Scheme + "://" + a.Dial()
 }
@@ -98,6 +101,8 @@ func parseAddress(text string) (Address, error) {
 		return hostAddress("http", rest, 80)
 	case "https:":
 		return hostAddress("https", rest, 443)
+	case "srv+http:", "srv+https:":
+		return serviceAddress(strings.TrimSuffix(strings.ToLower(scheme), ":"), rest)
 	case "fd:":
 		return Address{}, fmt.Errorf("inherited descriptors are %w", ErrNotSupported)
 	default:
@@ -121,6 +126,40 @@ func hostAddress(scheme, rest string, port uint16) (Address, error) {
 		port, err = parsePort(portText[1:], 1)
 	}
 	return Address{Scheme: scheme, Host: host, Port: port}, err
+}
+
+// serviceAddress reads the name of SRV records (RFC 2782), which tell hosts and ports.
+func serviceAddress(scheme, rest string) (Address, error) {
+	address, err := hostAddress(scheme, rest, 0)
+	switch {
+	case err != nil:
+		return address, err
+	case address.Port != 0:
+		return address, errors.New("a port has no meaning here; SRV records tell it")
+	case !strings.HasPrefix(address.Host, "_"):
+		return address, errors.New("want the name of a service, as in srv+http://_web._tcp.example.com")
+	}
+	return address, nil
+}
+
+// IsService is true for the name of SRV records.
+func (a Address) IsService() bool { return strings.HasPrefix(a.Scheme, "srv+") }
+
+// IsName is true for a name that stands for whatever addresses it leads to. An IP address, a unix socket and localhost are what they are.
+func (a Address) IsName() bool {
+	if a.Scheme == "unix" || a.Host == "" || a.Host == "localhost" || strings.HasSuffix(a.Host, ".localhost") {
+		return false
+	}
+	_, err := netip.ParseAddr(a.Host)
+	return err != nil
+}
+
+// At is the address of one of those that a name leads to. Port 0 is the name's own.
+func (a Address) At(ip netip.Addr, port uint16) Address {
+	if port == 0 {
+		port = a.Port
+	}
+	return Address{Scheme: strings.TrimPrefix(a.Scheme, "srv+"), Host: ip.String(), Port: port}
 }
 
 // shown is an address as an error may show it: what stands before an '@' can be a password.

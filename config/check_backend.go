@@ -62,7 +62,7 @@ func (b backendCheck) checkSticky(s *Sticky) {
 func (b backendCheck) checkServerTLS(backend *Backend) {
 	t := &backend.TLS
 	b.refuseUnless((t.Cert == "") == (t.Key == ""), "a certificate and its key go together", "tls", "cert")
-	https := slices.ContainsFunc(backend.Servers, func(s Server) bool { return s.Address.Scheme == "https" })
+	https := slices.ContainsFunc(backend.Servers, func(s Server) bool { return strings.HasSuffix(s.Address.Scheme, "https") })
 	switch {
 	case *t == ServerTLS{}:
 	case !https && len(backend.Servers) > 0:

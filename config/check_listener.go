@@ -1,8 +1,10 @@
 package config
 
 import (
+	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // checkListeners finds what is wrong with listeners whose values are right one by one.
@@ -37,12 +39,29 @@ func (c listenerCheck) checkTLS(t *TLS) {
 		c.refuseUnless(pair.Cert != "", "the certificate's file is missing", "tls", "certificates", n, "cert")
 		c.refuseUnless(pair.Key != "", "the key's file is missing", "tls", "certificates", n, "key")
 	}
+	c.refuseUnless(t.Certificate == "" || !t.ACME.On(), "certificates come by acme as well; keep one of them", "tls", "certificate")
+	if t.ACME.On() {
+		c.checkACME(&t.ACME)
+	}
 	asks := t.ClientAuth != "off"
 	c.refuseUnless(!asks || t.ClientCA != "", "there is nobody who may sign clients' certificates; give client_ca", "tls", "client_auth")
 	c.refuseUnless(asks || t.ClientCA == "", "no client is asked for a certificate; give client_auth: request or require", "tls", "client_ca")
 	c.refuseUnless(t.ClientCRL == "" || t.ClientCA != "", "it says what client_ca has revoked; give that too", "tls", "client_crl")
 	if !t.On() {
-		c.refuseUnless(!asks && !t.StrictSNI && len(t.CipherSuites) == 0, "there is no certificate, so that the listener is plain; give certificates, or certificate: self", "tls")
+		c.refuseUnless(!asks && !t.StrictSNI && len(t.CipherSuites) == 0, "there is no certificate, so that the listener is plain; give certificates, acme, or certificate: self", "tls")
+	}
+}
+
+func (c listenerCheck) checkACME(a *ACME) {
+	c.refuseUnless(a.Email != "", "the authority wants to know where to write to; give email", "tls", "acme")
+	c.refuseUnless(a.Storage != "", "there is nowhere to keep certificates; give storage, a folder", "tls", "acme")
+	if a.CA != "" {
+		u, err := url.Parse(a.CA)
+		c.refuseUnless(err == nil && u.Scheme == "https" && u.Host != "", "want the https URL of a directory", "tls", "acme", "ca")
+	}
+	c.refuseUnless(a.CARoot == "" || a.CA != "", "it is for an authority of your own; give ca too", "tls", "acme", "ca_root")
+	for i, host := range a.Hosts {
+		c.refuseUnless(host != "" && !strings.ContainsAny(host, "*/:"), "want an exact host: these challenges are for no others", "tls", "acme", "hosts", strconv.Itoa(i))
 	}
 }
 
@@ -53,4 +72,9 @@ func (c listenerCheck) refuseUnless(good bool, text string, keys ...string) {
 }
 
 // On is true for a listener that speaks TLS.
-func (t *TLS) On() bool { return t.Certificate != "" || len(t.Certificates) > 0 }
+func (t *TLS) On() bool { return t.Certificate != "" || len(t.Certificates) > 0 || t.ACME.On() }
+
+// On is true where certificates come by ACME.
+func (a *ACME) On() bool {
+	return a.Email != "" || a.Storage != "" || a.CA != "" || a.CARoot != "" || len(a.Hosts) > 0 || len(a.Challenges) > 0
+}

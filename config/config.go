@@ -42,7 +42,7 @@ type Config struct {
 	// Admin says where the running process can be asked and told things.
 	Admin Admin `koanf:"admin"`
 	// Resolver are the DNS servers that servers' names are asked for, with their ports; none: the system's resolver.
-	Resolver []string `koanf:"resolver" example:"10.0.0.2:53"`
+	Resolver []DNSServer `koanf:"resolver" example:"10.0.0.2:53"`
 	// ResolveInterval is how often a name is looked up anew where nobody tells how long an answer holds.
 	ResolveInterval time.Duration `koanf:"resolve_interval"`
 	// HSTS tells browsers to use https alone for so long (Strict-Transport-Security), on TLS listeners; 0s: nothing is said.
@@ -82,6 +82,8 @@ type TLS struct {
 	Certificate string `koanf:"certificate" l7:"alone" enum:",self"`
 	// Certificates are pairs of files; the one whose names match is used, or else the first.
 	Certificates []Certificate `koanf:"certificates"`
+	// ACME has certificates made by an authority that speaks ACME, as Let's Encrypt does.
+	ACME ACME `koanf:"acme"`
 	// StrictSNI refuses a client that names a host that no certificate is for.
 	StrictSNI bool `koanf:"strict_sni"`
 	// MinVersion is the oldest version that is spoken.
@@ -94,6 +96,22 @@ type TLS struct {
 	ClientCA string `koanf:"client_ca" example:"/etc/l7/clients.pem"`
 	// ClientCRL is a file with the certificates that they have revoked.
 	ClientCRL string `koanf:"client_crl" example:"/etc/l7/clients.crl"`
+}
+
+// ACME is how certificates are got from an authority. To use it is to agree to the authority's terms.
+type ACME struct {
+	// Email is where the authority writes to.
+	Email string `koanf:"email" example:"admin@example.com"`
+	// CA is the URL of the authority's directory; empty: Let's Encrypt.
+	CA string `koanf:"ca" example:"https://ca.internal/acme/directory"`
+	// CARoot is a file with the certificate that ca's own is verified by; empty: the system's.
+	CARoot string `koanf:"ca_root" example:"/etc/l7/ca-root.pem"`
+	// Storage is a folder for the account, the certificates and their keys. Instances that share clients share it.
+	Storage string `koanf:"storage" example:"/var/lib/l7/acme"`
+	// Hosts are those that certificates are wanted for; none: all hosts of backends but wildcards and addresses.
+	Hosts []string `koanf:"hosts" example:"example.com"`
+	// Challenges are the ways to show that a host is ours: by port 80 or 443, as the authority sees them; none: both.
+	Challenges []string `koanf:"challenges" enum:"http-01,tls-alpn-01"`
 }
 
 // Certificate is a pair of files in PEM.

@@ -54,7 +54,7 @@ func TestServerThatDoesNotAcceptIs504(t *testing.T) {
 func TestUnknownNameIs502(t *testing.T) {
 	t.Parallel()
 	l := startArgs(t, "example.com=no-such-name.invalid")
-	l.get("http://example.com/").refusedFor(http.StatusBadGateway, "name_unresolved")
+	l.get("http://example.com/").refusedFor(http.StatusServiceUnavailable, "name_unresolved")
 	l.awaitText(`"name_unresolved"`)
 }
 

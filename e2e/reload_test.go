@@ -182,7 +182,7 @@ func TestBadFileChangesNothing(t *testing.T) {
 	}
 	f("did you mean", "2:", listenAnywhere, "backnds: {}")
 	f("80800", "1:", "port: 80800", "backends: {example.com: {servers: ["+server.address+"]}}")
-	f("not supported yet", "4:", listenAnywhere, "backends:", "  example.com:", "    servers: ['https://127.0.0.1']")
+	f("unknown scheme", "4:", listenAnywhere, "backends:", "  example.com:", "    servers: ['ftp://127.0.0.1']")
 	f("***", "2:", listenAnywhere, "users: {alice: '***'}", "backends: {example.com: {servers: ["+server.address+"]}}")
 	f("not YAML", "3", listenAnywhere, "backends:", "\t- x")
 

@@ -196,7 +196,7 @@ func TestBadServerArgumentIsRefused(t *testing.T) {
 	f("example.com=127.0.0.1=80", "example.com", `'='`)
 	f("example.com=127.0.0.1:99999", "example.com", "99999")
 	f("example.com=::1:80", "example.com", "brackets")
-	f("example.com=https://127.0.0.1", "example.com", "not supported yet")
+	f("example.com=ftp://127.0.0.1", "example.com", "unknown scheme")
 	f("example.com=", "example.com")
 	f("=127.0.0.1:80", "host")
 	f("fine.example=127.0.0.1:80", "fine.example", "twice")

@@ -14,7 +14,8 @@ type verdict struct {
 	backend *backend // nil unless the request may pass
 	login   string
 	cause   cause.Cause
-	err     error // more about the cause, for the log
+	err     error  // more about the cause, for the log
+	proof   string // what is answered instead, to an authority that asks whether a host is ours
 }
 
 // routed is where a request leads.

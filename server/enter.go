@@ -47,6 +47,9 @@ func (c *conn) refused(step string, err error) {
 const plainOnTLS = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nProxy-Status: l7; error=tls_protocol_error; " +
 	"details=\"plain_http\"\r\nConnection: close\r\nContent-Length: 62\r\n\r\n400 Bad Request: plain HTTP on a port that wants TLS: use https\n"
 
+// proofProtocol is spoken by an authority that asks whether a host is ours, and wants to see a certificate only (ACME, RFC 8737).
+const proofProtocol = "acme-tls/1"
+
 // shakeHands does the TLS handshake within a limit, and puts the connection that comes of it in the place of the plain one.
 func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 	ctx := context.Background()
@@ -65,8 +68,13 @@ func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 	case err != nil:
 		return err
 	}
+	state := secure.ConnectionState()
+	if state.NegotiatedProtocol == proofProtocol {
+		_ = secure.Close() // the certificate was the answer
+		return io.EOF
+	}
 	c.secure = true
-	if state := secure.ConnectionState(); len(state.PeerCertificates) > 0 {
+	if len(state.PeerCertificates) > 0 {
 		c.subject = headerSafe(state.PeerCertificates[0].Subject.String())
 	}
 	c.mu.Lock()

@@ -18,6 +18,9 @@ func (ss *session) handle() bool {
 	v := ss.decide()
 	ss.login = v.login
 	if v.backend == nil {
+		if v.proof != "" {
+			return ss.prove(v.proof)
+		}
 		return ss.fail(v.cause, v.err)
 	}
 	if ss.snapshot.bodyLimit > 0 && ss.req.ContentLength > ss.snapshot.bodyLimit {
@@ -44,6 +47,9 @@ func (ss *session) decide() verdict {
 	host, v := ss.readable()
 	if v.cause != cause.None {
 		return v
+	}
+	if proof := ss.proof(host); proof != "" {
+		return verdict{proof: proof}
 	}
 	if why := ss.gate(); why != cause.None {
 		return verdict{cause: why}

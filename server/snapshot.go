@@ -28,6 +28,7 @@ type Snapshot struct {
 	// Access logs each request that is over; nil: nobody does.
 	Access *accesslog.Log
 
+	source   *builder // what it was made by, for Renew
 	warnings []string
 	cells    *Cells
 	table    *route.Table
@@ -46,6 +47,8 @@ type Snapshot struct {
 	hsts           string      // the line that tells of it; empty: none
 	dropAlways     http1.Kinds // fields of a request that never go on as they are
 	dropUntrusted  http1.Kinds // and those that a client must be trusted for
+
+	http01 func(host, path string) (answer string, ok bool) // see Parts
 }
 
 // backend is a group of servers and who may use it.
@@ -72,7 +75,11 @@ type Parts struct {
 	Pools    *exchange.Pools
 	Limiters *Limiters
 	Cells    *Cells
+	Names    Names  // what names of servers stand for; nil: each is one server, looked up when it is connected to
 	Secret   []byte // signs the sticky cookies of backends without a secret
+
+	// HTTP01 answers what authorities ask for below /.well-known/acme-challenge/ on plain listeners; nil: nobody is asked for certificates.
+	HTTP01 func(host, path string) (answer string, ok bool)
 }
 
 // NewSnapshot builds a snapshot. On findings nothing is kept of it; otherwise Close gives back what it holds.
@@ -92,7 +99,9 @@ func NewSnapshot(cfg *config.Config, parts Parts) (*Snapshot, []config.Finding) 
 	if len(b.findings) > 0 {
 		return nil, b.findings
 	}
+	b.snapshot.http01 = parts.HTTP01
 	b.backends(names)
+	b.snapshot.source = &b
 	return b.snapshot, nil
 }
 
@@ -178,7 +187,7 @@ func (b *builder) find(text string, path ...string) {
 // transport reads what a backend needs to speak TLS to its servers.
 func (b *builder) transport(name string) {
 	cfg := b.cfg.Backends[name]
-	if !slices.ContainsFunc(cfg.Servers, func(s config.Server) bool { return s.Address.Scheme == "https" }) {
+	if !slices.ContainsFunc(cfg.Servers, func(s config.Server) bool { return strings.HasSuffix(s.Address.Scheme, "https") }) {
 		return
 	}
 	t := cfg.TLS
@@ -288,9 +297,12 @@ func (b *builder) backend(name string) backend {
 	if cfg.Users != nil {
 		users = b.users[name]
 	}
+	var found map[config.Address]string
+	var unresolved error
+	cfg.Servers, found, unresolved = b.resolved(cfg.Servers)
 	options := balancer.Options{
-		Transport: b.transports[name],
-		Idle:      b.cfg.Timeouts.ServerIdle, Grace: b.cfg.Drain.Timeout, Request: b.cfg.Timeouts.Request, StickySecret: b.parts.Secret,
+		Transport: b.transports[name], Names: found, Unresolved: unresolved,
+		Idle: b.cfg.Timeouts.ServerIdle, Grace: b.cfg.Drain.Timeout, Request: b.cfg.Timeouts.Request, StickySecret: b.parts.Secret,
 	}
 	result := backend{
 		Backend: balancer.New(name, cfg, b.parts.Registry, options), users: users, upgrades: lowered(cfg.Upgrade), cells: b.parts.Cells.get(name), allow: cfg.Allow, deny: cfg.Deny,

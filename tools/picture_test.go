@@ -23,7 +23,7 @@ var lint = flag.String("lint", "../bin/golangci-lint", "the golangci-lint binary
 
 // storeys are the rooms from left to right: a room imports those of the storeys before its own, and itself.
 var storeys = [][]string{
-	{"config", "http1", "certs", "cause", "metrics", "accesslog", "socket", "ratelimit", "handover", "systemd", "watch"},
+	{"config", "http1", "certs", "acme", "cause", "metrics", "accesslog", "socket", "ratelimit", "handover", "systemd", "watch"},
 	{"auth", "route", "exchange", "health", "discovery"},
 	{"balancer"},
 	{"server"},
@@ -47,6 +47,9 @@ var libraries = map[string][]string{
 	"golang.org/x/crypto/bcrypt":              {"auth"},
 	"github.com/tg123/go-htpasswd":            {"auth"},
 	"github.com/coreos/go-systemd/v22/daemon": {"systemd"},
+	"github.com/caddyserver/certmagic":        {"acme"},
+	"github.com/mholt/acmez/v3":               {"acme"},
+	"go.uber.org/zap":                         {"acme"},
 	"os/signal":                               {"signals"},
 }
 

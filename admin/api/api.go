@@ -38,6 +38,15 @@ type Status struct {
 	Total       Traffic   `json:"total"`    // of all backends, and of requests that led to none
 	Backends    []Backend `json:"backends"` // by name
 	LogDropped  uint64    `json:"log_dropped,omitempty"`
+	// Certificates are those that clients are shown.
+	Certificates []Certificate `json:"certificates,omitempty"`
+}
+
+// Certificate is one that clients are shown.
+type Certificate struct {
+	Names []string  `json:"names"`
+	File  string    `json:"file,omitempty"` // empty: it came by ACME
+	Until time.Time `json:"until"`          // it is valid
 }
 
 // Traffic is what passed. Rates and times are of the last ten seconds, counts since the start of the process.
@@ -65,7 +74,8 @@ type Point struct {
 type Backend struct {
 	Name    string   `json:"name"`
 	Policy  string   `json:"policy"`
-	State   string   `json:"state"` // up, or down: no server is available
+	State   string   `json:"state"`             // up, or down: no server is available
+	Problem string   `json:"problem,omitempty"` // a name that stands for no server, and why
 	Traffic Traffic  `json:"traffic"`
 	Retries uint64   `json:"retries"`
 	Waiting int      `json:"waiting"` // requests in the queue

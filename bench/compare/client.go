@@ -96,5 +96,9 @@ func once(addr string, request []byte, want []byte) error {
 		return err
 	}
 	defer conn.Close()
+	return onceOn(conn, request, want)
+}
+
+func onceOn(conn net.Conn, request, want []byte) error {
 	return roundTrip(conn, request, make([]byte, 64<<10), int64(len(want)), want)
 }

@@ -4,6 +4,8 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"errors"
 	"math"
 	"net"
 	"os"
@@ -110,6 +112,94 @@ func TestGetSize(t *testing.T) {
 			t.Errorf("a head of %d bytes, want about %d", len(head), size)
 		}
 	}
+}
+
+// Full handshakes are full and resumed ones are resumed, with what was pinned; anything else is an error and no measurement.
+func TestHandshakes(t *testing.T) {
+	l, err := newLab(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	id, err := l.newIdentity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := tls.LoadX509KeyPair(id.cert, id.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// f makes three handshakes with a server that closes when its client has said goodbye.
+	f := func(server *tls.Config, resume, ok bool) {
+		t.Helper()
+		server.Certificates = []tls.Certificate{cert}
+		ln, err := tls.Listen("tcp", "127.0.0.1:0", server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		go echoNothing(ln)
+		h := &handshakes{addr: ln.Addr().String(), config: id.client(nil), resume: resume}
+		if resume {
+			h.config = id.client(tls.NewLRUClientSessionCache(0))
+			err = h.prime()
+		}
+		for range 3 {
+			err = errors.Join(err, h.one())
+		}
+		if (err == nil) != ok {
+			t.Errorf("resume %t, want success %t: %v", resume, ok, err)
+		}
+	}
+	f(&tls.Config{MinVersion: tls.VersionTLS13}, false, true)
+	f(&tls.Config{MinVersion: tls.VersionTLS13}, true, true)
+	f(&tls.Config{MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true}, true, false)
+	f(&tls.Config{MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.CurveP256}}, false, false)
+}
+
+func echoNothing(ln net.Listener) {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = conn.Read(make([]byte, 1))
+		_ = conn.Close()
+	}
+}
+
+// Nothing but the pinned is taken for it.
+func TestNegotiated(t *testing.T) {
+	pinned := tls.ConnectionState{Version: wantVersion, CipherSuite: wantSuite, CurveID: wantGroup}
+	if err := negotiated(pinned); err != nil {
+		t.Error(err)
+	}
+	for _, change := range []func(*tls.ConnectionState){
+		func(s *tls.ConnectionState) { s.Version = tls.VersionTLS12 },
+		func(s *tls.ConnectionState) { s.CipherSuite = tls.TLS_AES_256_GCM_SHA384 },
+		func(s *tls.ConnectionState) { s.CurveID = tls.X25519MLKEM768 },
+	} {
+		other := pinned
+		if change(&other); negotiated(other) == nil {
+			t.Errorf("%s was taken for what is wanted", describe(other))
+		}
+	}
+}
+
+// Handshakes are measured with -tls alone, and every usual scenario exists.
+func TestChosen(t *testing.T) {
+	f := func(only string, secure bool, count int) {
+		t.Helper()
+		list, err := chosen(only, secure)
+		if len(list) != count || (err == nil) != (count > 0) {
+			t.Errorf("chosen(%q, %t): %d scenarios, %v", only, secure, len(list), err)
+		}
+	}
+	f("", false, 5)
+	f("", true, 4)
+	f("1mib,resumed", true, 2)
+	f("full", false, 0)
+	f("none", true, 0)
 }
 
 // The processes of a group and their figures are found, ours for example.

@@ -28,13 +28,15 @@ type setup struct {
 	listen, origin string
 	connections    int // of clients, at the same time
 	forwarding     bool
+	secure         *identity // TLS towards clients; nil is none
 }
 
 // instance is a contestant that runs in front of an origin.
 type instance struct {
 	*contestant
 	*process
-	addr string
+	addr   string
+	secure *identity
 }
 
 // contestants finds or builds the binaries.
@@ -114,16 +116,20 @@ func (l *lab) launch(ctx context.Context, c *contestant, s setup) (*instance, er
 	if err != nil {
 		return nil, err
 	}
-	return &instance{c, p, addr}, p.await(ctx, addr)
+	return &instance{c, p, addr, s.secure}, p.await(ctx, addr)
 }
 
-// l7 runs with its defaults, from arguments alone.
+// l7 runs with its defaults, from arguments alone; TLS wants a file.
 func l7(name, path string) *contestant {
 	return &contestant{
 		name:    name,
 		maxHead: 31 << 10,
 		version: []string{path, "version"},
-		argv: func(_ *lab, s setup) ([]string, error) {
+		argv: func(l *lab, s setup) ([]string, error) {
+			if s.secure != nil {
+				conf, err := l.write("l7.yml", s.secure.l7(s))
+				return []string{path, "--config", conf}, err
+			}
 			_, port, _ := strings.Cut(s.listen, ":")
 			return []string{path, "--port", port, "*=" + s.origin}, nil
 		},
@@ -156,13 +162,13 @@ func nginx(path string) *contestant {
     keepalive_requests 1000000000;
   }
   server {
-    listen %s backlog=4096;
+    listen %s backlog=4096%s;
     location / {
       proxy_pass http://origin;
       proxy_http_version 1.1;
       proxy_set_header Connection "";%s
     }
-  }`, s.origin, s.listen, forwarding))
+  }`, s.origin, s.listen, s.secure.nginx(), forwarding))
 		},
 	}
 }
@@ -212,7 +218,7 @@ func haproxy(path string) *contestant {
 			if s.forwarding {
 				forwarding = `
   option forwardfor
-  http-request set-header X-Forwarded-Proto http
+  http-request set-header X-Forwarded-Proto ` + s.secure.scheme() + `
   http-request set-header X-Forwarded-Host %[req.hdr(host)]`
 			}
 			conf, err := l.write("haproxy.cfg", fmt.Sprintf(`
@@ -230,11 +236,11 @@ defaults
   timeout server 600s
   timeout http-keep-alive 600s
 frontend in
-  bind %s backlog 4096%s
+  bind %s backlog 4096%s%s
   default_backend origin
 backend origin
   server origin %s
-`, runtime.NumCPU(), s.connections+1024, filesFor(s.connections), s.listen, forwarding, s.origin))
+`, runtime.NumCPU(), s.connections+1024, filesFor(s.connections), s.listen, s.secure.haproxy(), forwarding, s.origin))
 			return []string{path, "-db", "-f", conf}, err
 		},
 	}
@@ -243,12 +249,16 @@ backend origin
 // describeMachine prints what the figures hold for.
 func describeMachine(ctx context.Context, w io.Writer, field []*contestant) {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
-	load, _ := os.ReadFile("/proc/loadavg")
 	fmt.Fprintf(w, "%s, %d CPUs, Linux %s, load before %s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"),
-		runtime.NumCPU(), strings.TrimSpace(string(kernel)), strings.TrimSpace(string(load)))
+		runtime.NumCPU(), strings.TrimSpace(string(kernel)), loadAverage())
 	for _, c := range field {
 		said, _ := exec.CommandContext(ctx, c.version[0], c.version[1:]...).CombinedOutput()
 		line, _, _ := strings.Cut(strings.TrimSpace(string(said)), "\n")
 		fmt.Fprintf(w, "%-8s %s\n", c.name, line)
 	}
+}
+
+func loadAverage() string {
+	load, _ := os.ReadFile("/proc/loadavg")
+	return strings.TrimSpace(string(load))
 }

@@ -24,6 +24,9 @@ type scenario struct {
 	path   string
 	answer []byte // the whole response body
 	upload int    // bytes of a POST; 0 is a GET
+
+	handshake bool // is no request at all, but a connection that does its TLS handshake and closes
+	resume    bool // a session, in place of a full handshake
 }
 
 func scenarios() []scenario {
@@ -36,6 +39,8 @@ func scenarios() []scenario {
 		file("64KiB", largeFile),
 		file("1MiB", hugeFile),
 		{name: "POST64KiB", path: "/", answer: []byte("ok"), upload: 64 << 10},
+		{name: "full", handshake: true},
+		{name: "resumed", handshake: true, resume: true},
 	}
 }
 
@@ -46,16 +51,27 @@ func scenarioNames() (names []string) {
 	return names
 }
 
+// usual are the scenarios without -only: those of HTTP, or those that say what TLS costs.
+func usual(secure bool) string {
+	if secure {
+		return "100B,64KiB,full,resumed"
+	}
+	return "100B,10KiB,64KiB,1MiB,POST64KiB"
+}
+
 // chosen are the scenarios of -only.
-func chosen(only string) ([]scenario, error) {
+func chosen(only string, secure bool) ([]scenario, error) {
 	if only == "" {
-		return scenarios(), nil
+		only = usual(secure)
 	}
 	var list []scenario
 	for _, name := range strings.Split(only, ",") {
 		i := slices.IndexFunc(scenarios(), func(s scenario) bool { return strings.EqualFold(s.name, name) })
 		if i < 0 {
 			return nil, fmt.Errorf("-only: no scenario %q; there are %s", name, strings.Join(scenarioNames(), ", "))
+		}
+		if scenarios()[i].handshake && !secure {
+			return nil, fmt.Errorf("-only: %q wants -tls", name)
 		}
 		list = append(list, scenarios()[i])
 	}
@@ -103,7 +119,7 @@ type series struct {
 
 // measureCPU runs all scenarios and prints the tables. A failed measurement is an error in the end, but lets the others go on.
 func (l *lab) measureCPU(ctx context.Context, o options, field []*contestant, w io.Writer) (any, error) {
-	list, err := chosen(o.only)
+	list, err := chosen(o.only, o.tls)
 	if err != nil {
 		return nil, err
 	}
@@ -111,10 +127,15 @@ func (l *lab) measureCPU(ctx context.Context, o options, field []*contestant, w 
 		return nil, err
 	}
 	var (
-		origins = origins{lab: l}
+		origins = origins{lab: l, w: w}
 		results [][]*series
 		failed  []error
 	)
+	if o.tls {
+		if origins.secure, err = l.newIdentity(); err != nil {
+			return nil, err
+		}
+	}
 	for _, s := range list {
 		running, err := origins.front(ctx, s, o, field)
 		if err != nil {
@@ -126,7 +147,11 @@ func (l *lab) measureCPU(ctx context.Context, o options, field []*contestant, w 
 		}
 		failed = append(failed, err)
 		results = append(results, result)
-		printScenario(w, s.name, result)
+		if s.handshake {
+			printHandshakes(w, s.name, result)
+		} else {
+			printScenario(w, s.name, result)
+		}
 	}
 	printSummary(w, list, results)
 	return results, errors.Join(failed...)
@@ -135,6 +160,8 @@ func (l *lab) measureCPU(ctx context.Context, o options, field []*contestant, w 
 // origins starts each origin, and the contestants in front of it, when the first scenario wants them.
 type origins struct {
 	lab          *lab
+	secure       *identity // with -tls
+	w            io.Writer // is told what was negotiated
 	files, sinks []*instance
 }
 
@@ -152,11 +179,14 @@ func (os *origins) front(ctx context.Context, s scenario, o options, field []*co
 		return nil, err
 	}
 	for _, c := range field {
-		i, err := os.lab.launch(ctx, c, setup{origin: origin, connections: o.connections, forwarding: o.forwarding})
+		i, err := os.lab.launch(ctx, c, setup{origin: origin, connections: o.connections, forwarding: o.forwarding, secure: os.secure})
 		if err != nil {
 			return nil, err
 		}
 		*kept = append(*kept, i)
+	}
+	if os.secure != nil {
+		return *kept, printNegotiated(ctx, *kept, os.w)
 	}
 	return *kept, nil
 }
@@ -173,7 +203,7 @@ func (l *lab) rounds(ctx context.Context, s scenario, o options, field []*instan
 	)
 	for i, c := range field {
 		list[i] = &series{Scenario: s.name, Contestant: c.contestant.name, Samples: make([]sample, o.rounds), rival: c.rival}
-		if err := once(c.addr, s.request(), s.answer); err != nil {
+		if err := c.verify(s); err != nil {
 			failed = append(failed, fmt.Errorf("%s, %s: %w", s.name, c.contestant.name, err))
 		}
 		_, _ = c.measure(ctx, s, script, options{connections: o.connections, duration: time.Second}) // to warm up; its errors will show
@@ -193,14 +223,27 @@ func (l *lab) rounds(ctx context.Context, s scenario, o options, field []*instan
 	return list, errors.Join(failed...)
 }
 
+// verify makes one request and looks at every byte of the answer. Handshakes are looked at one by one while they are measured.
+func (i *instance) verify(s scenario) error {
+	if s.handshake {
+		return nil
+	}
+	return i.once(s.request(), s.answer)
+}
+
 // measure loads a contestant once.
 func (i *instance) measure(ctx context.Context, s scenario, script string, o options) (got sample, err error) {
+	if s.handshake {
+		return i.shakeHands(ctx, s.resume, o)
+	}
 	before, err := i.cpu()
 	if err != nil {
 		return got, err
 	}
-	out, err := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(wrkThreads), "-c", strconv.Itoa(o.connections),
-		"-d", strconv.Itoa(int(o.duration/time.Second)), "--timeout", "20s", "--latency", "-s", script, "http://"+i.addr+s.path).CombinedOutput()
+	cmd := exec.CommandContext(ctx, "wrk", "-t", strconv.Itoa(wrkThreads), "-c", strconv.Itoa(o.connections),
+		"-d", strconv.Itoa(int(o.duration/time.Second)), "--timeout", "20s", "--latency", "-s", script, i.secure.scheme()+"://"+i.addr+s.path)
+	i.secure.pin(cmd)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return got, fmt.Errorf("cannot run wrk: %w: %s", err, out)
 	}

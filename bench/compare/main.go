@@ -1,6 +1,7 @@
 //go:build linux
 
-// Compare measures l7 beside nginx and HAProxy: CPU per request, memory per idle connection, memory while streaming.
+// Compare measures l7 beside nginx and HAProxy: CPU per request, in plain and in TLS, and per TLS handshake, memory per idle connection,
+// memory while streaming.
 //
 // All contestants stand in front of the same server on the same machine and are measured in turn, again and again, so that
 // what disturbs one disturbs all of them; what counts is the ratio. See ../README.md for how to run it and how to read it.
@@ -28,7 +29,7 @@ type options struct {
 	limit  time.Duration
 	json   string
 
-	mem, stream bool
+	mem, stream, tls bool
 
 	rounds      int
 	duration    time.Duration
@@ -100,11 +101,12 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.json, "json", "", "write every single measurement to this `FILE`")
 	fs.BoolVar(&o.mem, "mem", false, "measure memory per idle connection instead of CPU per request")
 	fs.BoolVar(&o.stream, "stream", false, "measure memory while streaming instead of CPU per request")
+	fs.BoolVar(&o.tls, "tls", false, "measure with TLS towards the clients, and handshakes")
 
 	fs.IntVar(&o.rounds, "rounds", 5, "rounds per scenario; in each, every contestant is measured once")
 	fs.DurationVar(&o.duration, "duration", 3*time.Second, "length of one measurement, whole seconds")
 	fs.IntVar(&o.connections, "c", 64, "connections of wrk")
-	fs.StringVar(&o.only, "only", "", "comma-separated scenarios instead of all: "+strings.Join(scenarioNames(), ","))
+	fs.StringVar(&o.only, "only", "", "comma-separated scenarios instead of the usual: "+strings.Join(scenarioNames(), ","))
 	fs.BoolVar(&o.forwarding, "forwarding", false, "let nginx and HAProxy add X-Forwarded-For, -Proto and -Host, as l7 always does")
 
 	fs.IntVar(&o.idle, "idle", 10000, "connections of -mem")
@@ -119,6 +121,8 @@ func parse(args []string) (options, error) {
 		bad = fmt.Sprintf("unexpected argument %q", fs.Arg(0))
 	case o.rounds < 1 || o.idle < 1 || o.transfer < 1 || o.connections < wrkThreads:
 		bad = "-rounds, -idle, -transfer and -c want a positive number (-c at least 2)"
+	case (o.mem || o.stream) && o.tls || o.mem && o.stream:
+		bad = "-mem, -stream and -tls exclude each other"
 	case o.duration < time.Second || o.duration%time.Second != 0:
 		bad = "-duration wants whole seconds" // wrk knows no other
 	}
@@ -155,6 +159,7 @@ func run(ctx context.Context, o options, w io.Writer) (err error) {
 	default:
 		result, err = l.measureCPU(ctx, o, field, w)
 	}
+	fmt.Fprintf(w, "\nload after %s\n", loadAverage())
 	if o.json != "" && result != nil {
 		err = errors.Join(err, writeJSON(o.json, result))
 	}

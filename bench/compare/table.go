@@ -60,6 +60,16 @@ func (s *series) efficiencies(base *series) (list []float64) {
 	return list
 }
 
+// printHandshakes prints what printScenario does, and besides how many handshakes a second of CPU is good for.
+func printHandshakes(w io.Writer, name string, field []*series) {
+	base := better(field)
+	fmt.Fprintf(w, "\n%-10s %12s %12s %11s %14s %11s\n", name, "CPU us/shake", "per CPU-s", "efficiency", "(low - high)", "per s")
+	for _, s := range field {
+		list, cpu := s.efficiencies(base), s.medianOf(cpuOf)
+		fmt.Fprintf(w, "%-10s %12.1f %12.0f %11.2f %14s %11.0f\n", s.Contestant, cpu, 1e6/cpu, median(list), spread(list), s.medianOf(rateOf))
+	}
+}
+
 func printScenario(w io.Writer, name string, field []*series) {
 	base := better(field)
 	fmt.Fprintf(w, "\n%-10s %12s %11s %14s %11s %9s\n", name, "CPU us/req", "efficiency", "(low - high)", "req/s", "p99 ms")
@@ -79,7 +89,7 @@ func spread(list []float64) string {
 
 // printSummary prints the efficiencies as the Markdown table of the documentation.
 func printSummary(w io.Writer, list []scenario, results [][]*series) {
-	fmt.Fprint(w, "\nEfficiency: CPU per request of the better of nginx and HAProxy over the contestant's own, median of the rounds\n\n| |")
+	fmt.Fprint(w, "\nEfficiency: CPU per request (or handshake) of the better of nginx and HAProxy over the contestant's own, median of the rounds\n\n| |")
 	for _, s := range list {
 		fmt.Fprintf(w, " %s |", s.name)
 	}

@@ -74,6 +74,8 @@ func (g generator) section(k *config.Key) object {
 		property := g.schema(f)
 		if f.Main {
 			short = leaf(f)
+		}
+		if f.Needed {
 			required = append(required, f.Name)
 		}
 		if text := g.comments[k.Type.Name()+"."+f.Field]; text != "" {

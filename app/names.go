@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"l7/admin/api"
+	"l7/config"
+	"l7/discovery"
+	"l7/server"
+)
+
+// firstLookup is how long a start or a reload waits for names that are new. One that takes longer comes in when it is known.
+const firstLookup = 2 * time.Second
+
+// newNames returns the names of servers, of which none is looked up yet.
+func (a *App) newNames() *discovery.Names {
+	return discovery.Start(discovery.Options{}, a.renamed, a.toldOfName)
+}
+
+// lookUp has the names of a config looked up, beside those in use: a config that is refused must not end them.
+func (a *App) lookUp(cfg *config.Config) {
+	if a.parts.names == nil {
+		return
+	}
+	a.parts.names.Configure(lookups(cfg))
+	a.parts.names.Use(append(namesOf(cfg), namesOf(a.config)...))
+	ctx, cancel := context.WithTimeout(context.Background(), firstLookup)
+	defer cancel()
+	a.parts.names.Await(ctx)
+}
+
+// keepNames has the names of the config in force looked up as it says, and no others.
+func (a *App) keepNames() {
+	a.parts.names.Configure(lookups(a.config))
+	a.parts.names.Use(namesOf(a.config))
+}
+
+func lookups(cfg *config.Config) discovery.Options {
+	o := discovery.Options{Interval: cfg.ResolveInterval}
+	for _, server := range cfg.Resolver {
+		o.Servers = append(o.Servers, server.String())
+	}
+	return o
+}
+
+// namesOf are the names that a config has servers by; none where there is no config.
+func namesOf(cfg *config.Config) (names []discovery.Name) {
+	if cfg == nil {
+		return nil
+	}
+	for _, backend := range cfg.Backends {
+		for _, s := range backend.Servers {
+			if name, ok := server.NameOf(s.Address); ok {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
+}
+
+// renamed is called when names stand for other addresses than before: the backends that have servers by them get those.
+func (a *App) renamed(names []discovery.Name) {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	if a.phase.Load() == stopping {
+		return
+	}
+	next, changed, done := a.server.Snapshot().Renew(names)
+	if next == nil {
+		return
+	}
+	a.server.Swap(next)
+	done()
+	for _, backend := range changed {
+		view, _ := next.View(backend)
+		servers := make([]string, 0, len(view.Members()))
+		for _, m := range view.Members() {
+			servers = append(servers, m.Name())
+		}
+		a.log.Info().Str("backend", backend).Strs("servers", servers).Msg("addresses changed")
+		a.events.add(api.Event{Kind: "backend", Backend: backend, State: "addresses changed", Reason: strings.Join(servers, ", ")})
+	}
+}
+
+// toldOfName is called when lookups of a name begin to fail, and when they work again.
+func (a *App) toldOfName(name discovery.Name, err error) {
+	if err != nil {
+		a.log.Warn().Str("name", name.Host).AnErr("error", err).Msg("cannot resolve a name; the last addresses stay in use")
+		a.events.add(api.Event{Kind: "name", Server: name.Host, State: "unresolved", Reason: err.Error()})
+		return
+	}
+	a.log.Info().Str("name", name.Host).Msg("a name resolves again")
+	a.events.add(api.Event{Kind: "name", Server: name.Host, State: "resolved"})
+}

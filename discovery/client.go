@@ -1,0 +1,234 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	// udpSize is how large an answer over UDP may be; this size is not fragmented on the way (dnsflagday.net/2020).
+	udpSize = 1232
+	// mostQueries bounds how often the end of an alias is asked for, where the answer has not followed it.
+	mostQueries = 8
+	// leastTries is how often a question is sent at least, since a packet may get lost.
+	leastTries = 2
+)
+
+// The negative answers. Nothing was at fault, so there is no sense in asking another server.
+var (
+	errNoName = errors.New("no such name")
+	errEmpty  = errors.New("no records")
+)
+
+// gone is true when the answer was that there is nothing, unlike when there was none.
+func gone(err error) bool {
+	var system *net.DNSError
+	return errors.Is(err, errNoName) || errors.Is(err, errEmpty) || errors.As(err, &system) && system.IsNotFound
+}
+
+// client asks DNS servers.
+type client struct {
+	servers []string
+	timeout time.Duration
+	first   atomic.Int64 // the index of the server that is asked first
+}
+
+func (c *client) lookup(ctx context.Context, name Name, last []Target) (answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, tries*c.timeout)
+	defer cancel()
+	if name.Service {
+		return c.service(ctx, name, last)
+	}
+	return host(ctx, name, last, c.addresses)
+}
+
+func (c *client) service(ctx context.Context, name Name, last []Target) (answer, error) {
+	f, err := c.resolve(ctx, dns.Fqdn(name.Host), dns.TypeSRV)
+	if err != nil {
+		return answer{}, fmt.Errorf("cannot look up service %q: %w", name.Host, err)
+	}
+	s := services{records: f.services(), ttl: f.ttl, addresses: func(ctx context.Context, host string, last []netip.Addr) (addresses, error) {
+		if glue := f.glue(host); len(glue.ips) > 0 {
+			return glue, nil
+		}
+		return c.addresses(ctx, host, last)
+	}}
+	a, err := s.lookup(ctx, last)
+	if err != nil {
+		return answer{}, fmt.Errorf("cannot look up service %q: %w", name.Host, err)
+	}
+	return a, nil
+}
+
+// addresses asks for both families. If one of them fails while the other has addresses, its last ones stand in.
+func (c *client) addresses(ctx context.Context, host string, last []netip.Addr) (addresses, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return addresses{ips: []netip.Addr{ip}, ttl: latest}, nil
+	}
+	var four, six family
+	var both sync.WaitGroup
+	both.Go(func() { four.found, four.err = c.resolve(ctx, dns.Fqdn(host), dns.TypeA) })
+	both.Go(func() { six.found, six.err = c.resolve(ctx, dns.Fqdn(host), dns.TypeAAAA) })
+	both.Wait()
+	switch {
+	case four.err == nil || six.err == nil:
+	case gone(four.err):
+		return addresses{}, six.err
+	default:
+		return addresses{}, four.err
+	}
+	a := addresses{ttl: latest}
+	a.add(four, last, netip.Addr.Is4)
+	a.add(six, last, netip.Addr.Is6)
+	return a, nil
+}
+
+// family is what came of the question for A or for AAAA.
+type family struct {
+	found
+	err error
+}
+
+func (a *addresses) add(f family, last []netip.Addr, is func(netip.Addr) bool) {
+	if f.err == nil {
+		a.ips = append(a.ips, f.addresses()...)
+		a.ttl = min(a.ttl, f.ttl)
+		return
+	}
+	if gone(f.err) {
+		return
+	}
+	a.partial = true
+	for _, ip := range last {
+		if is(ip) {
+			a.ips, a.kept = append(a.ips, ip), f.err
+		}
+	}
+}
+
+// resolve asks for the records of one type, and for the end of an alias where the answer stops at one. It returns at least one record.
+func (c *client) resolve(ctx context.Context, name string, qtype uint16) (found, error) {
+	f := found{ttl: latest}
+	for range mostQueries {
+		m, err := c.ask(ctx, name, qtype)
+		if err != nil {
+			return found{}, err
+		}
+		end := f.follow(m, name, qtype)
+		switch {
+		case m.Rcode == dns.RcodeNameError:
+			return found{}, errNoName
+		case len(f.records) > 0:
+			return f, nil
+		case end == name || isFinal(m):
+			return found{}, errEmpty
+		}
+		name = end
+	}
+	return found{}, fmt.Errorf("more than %d aliases in a row", mostQueries)
+}
+
+// ask sends a question to one server after the other, until one answers. That one is asked first from then on.
+func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+	first := c.first.Load()
+	var failed error
+	for i := range max(len(c.servers), leastTries) {
+		at := (first + int64(i)) % int64(len(c.servers))
+		m, err := c.try(ctx, c.servers[at], name, qtype)
+		if err == nil {
+			c.first.CompareAndSwap(first, at)
+			return m, nil
+		}
+		err = fmt.Errorf("%s: %w", c.servers[at], err)
+		if failed == nil || i >= len(c.servers) { // the second of one server says the same
+			failed = err
+		} else {
+			failed = fmt.Errorf("%w; %w", failed, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failed
+}
+
+// try asks one server. A server that does not know EDNS is asked without (RFC 6891 section 7), and for an answer that is too long for a
+// packet a connection is made.
+func (c *client) try(ctx context.Context, server, name string, qtype uint16) (*dns.Msg, error) {
+	q := new(dns.Msg).SetQuestion(name, qtype)
+	q.SetEdns0(udpSize, false)
+	m, err := c.exchange(ctx, "udp", server, q)
+	if err == nil && (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented) {
+		q.Extra = nil
+		m, err = c.exchange(ctx, "udp", server, q)
+	}
+	if err == nil && m.Truncated {
+		m, err = c.exchange(ctx, "tcp", server, q)
+	}
+	switch {
+	case err != nil:
+		return nil, c.explain(err)
+	case m.Truncated: // even so
+		return nil, errors.New("truncated answer")
+	case m.Rcode != dns.RcodeSuccess && m.Rcode != dns.RcodeNameError:
+		return nil, errors.New(rcode(m.Rcode))
+	}
+	return m, nil
+}
+
+func rcode(code int) string {
+	if text, known := dns.RcodeToString[code]; known {
+		return text
+	}
+	return fmt.Sprintf("response code %d", code)
+}
+
+// explain tells people of an error: the innermost one, since the others only say again who was asked.
+func (c *client) explain(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("no answer within %s", c.timeout)
+	}
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return errors.New(strings.TrimPrefix(err.Error(), "dns: "))
+}
+
+// exchange sends a question once and waits for its answer. Of packets that are none it waits for another one: they may be forged. Client
+// of the library would take the first with the right number, and waits for no context.
+func (c *client) exchange(ctx context.Context, network, server string, q *dns.Msg) (*dns.Msg, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	raw, err := new(net.Dialer).DialContext(ctx, network, server)
+	if err != nil {
+		return nil, err
+	}
+	defer raw.Close()
+	defer context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })() // fails when it is closed, and is not needed then
+	conn := &dns.Conn{Conn: raw, UDPSize: dns.DefaultMsgSize}                       // some send more than they were asked to
+	if err := conn.WriteMsg(q); err != nil {
+		return nil, err
+	}
+	for {
+		text, err := conn.ReadMsgHeader(nil)
+		if err != nil && !errors.Is(err, dns.ErrShortRead) {
+			return nil, err
+		}
+		if m := answerTo(q, text); m != nil {
+			return m, nil
+		}
+		if network == "tcp" {
+			return nil, errors.New("not an answer to the question")
+		}
+	}
+}

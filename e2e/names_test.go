@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/miekg/dns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// nameServer is a DNS server whose answers change.
+type nameServer struct {
+	t       *testing.T
+	address string
+
+	mu      sync.Mutex // guards all below
+	records map[string][]dns.RR
+	code    int
+	asked   int
+}
+
+func newNameServer(t *testing.T) *nameServer {
+	t.Helper()
+	n := &nameServer{t: t, records: map[string][]dns.RR{}}
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(n.answer)}
+	go func() { _ = server.ActivateAndServe() }() // it ends with the test
+	t.Cleanup(func() { _ = server.Shutdown() })
+	n.address = packets.LocalAddr().String()
+	return n
+}
+
+func (n *nameServer) answer(w dns.ResponseWriter, q *dns.Msg) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.asked++
+	m := new(dns.Msg)
+	m.SetRcode(q, n.code)
+	for _, record := range n.records[q.Question[0].Name] {
+		if record.Header().Rrtype == q.Question[0].Qtype {
+			m.Answer = append(m.Answer, record)
+		}
+	}
+	_ = w.WriteMsg(m) // the client asks again
+}
+
+// set has a name lead to other records from now on.
+func (n *nameServer) set(name string, records ...string) {
+	n.t.Helper()
+	n.mu.Lock()
+	n.records[name] = nil
+	for _, text := range records {
+		record, err := dns.NewRR(text)
+		require.NoError(n.t, err)
+		n.records[name] = append(n.records[name], record)
+	}
+	n.mu.Unlock()
+}
+
+func (n *nameServer) fail(code int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.code = code
+}
+
+func hostAndPort(t *testing.T, address string) (host, port string) {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+	return host, port
+}
+
+// TestNamesThatMove: what a name stands for changes under load, and no request is lost; a resolver that fails changes nothing.
+func TestNamesThatMove(t *testing.T) {
+	t.Parallel()
+	names := newNameServer(t)
+	port := freePort(t)
+	actors := []*actor{
+		startActor(t, "a", "127.0.0.1:"+port, t.TempDir()+"/journal"),
+		startActor(t, "b", "127.0.0.2:"+port, t.TempDir()+"/journal"),
+		startActor(t, "c", "127.0.0.3:"+port, t.TempDir()+"/journal"),
+	}
+	names.set("app.test.", "app.test. 1 IN A 127.0.0.1")
+	l := startFile(t, listenAnywhere, "resolver: '"+names.address+"'", "backends: {example.com: {servers: ['http://app.test:"+port+"']}}")
+	assert.Equal(t, map[string]int{"a": 10}, l.serverNames("http://example.com/", 10))
+	d := startTraffic(t, l.addr)
+	now := func(n int, records ...string) {
+		t.Helper()
+		before := len(l.log("addresses changed"))
+		names.set("app.test.", records...)
+		l.awaitLog("addresses changed", before+1)
+		eventually(t, "the new servers serve", func() bool { return len(l.serverNames("http://example.com/", 10*n)) == n })
+	}
+	now(3, "app.test. 1 IN A 127.0.0.1", "app.test. 1 IN A 127.0.0.2", "app.test. 1 IN A 127.0.0.3")
+	now(1, "app.test. 1 IN A 127.0.0.2")
+	now(2, "app.test. 1 IN A 127.0.0.1", "app.test. 1 IN A 127.0.0.3")
+	names.fail(dns.RcodeServerFailure)
+	l.awaitLog("cannot resolve a name; the last addresses stay in use", 1)
+	assert.Len(t, l.serverNames("http://example.com/", 20), 2)
+	names.fail(dns.RcodeSuccess)
+	l.awaitLog("a name resolves again", 1)
+	d.end()
+	assert.Empty(t, first(d.lostGets))
+	assert.Empty(t, first(d.lostPosts))
+	for _, a := range actors {
+		a.awaitInFlight(0)
+	}
+	t.Logf("%d GETs, %d POSTs while the name moved", d.gets.Load(), d.posts.Load())
+}
+
+// TestServiceRecords: SRV records tell ports, and who is a backup.
+func TestServiceRecords(t *testing.T) {
+	t.Parallel()
+	names := newNameServer(t)
+	servers := startUpstreams(t, 2)
+	_, one := hostAndPort(t, servers[0].address)
+	_, two := hostAndPort(t, servers[1].address)
+	names.set("_web._tcp.test.",
+		"_web._tcp.test. 1 IN SRV 10 1 "+one+" a.test.", "_web._tcp.test. 1 IN SRV 20 1 "+two+" b.test.")
+	names.set("a.test.", "a.test. 1 IN A 127.0.0.1")
+	names.set("b.test.", "b.test. 1 IN A 127.0.0.1")
+	l := startFile(t, listenAnywhere, "resolver: '"+names.address+"'", "backends: {example.com: {servers: ['srv+http://_web._tcp.test'], eject: {time: 200ms}}}")
+	assert.Equal(t, map[string]int{"a": 20}, l.serverNames("http://example.com/", 20))
+	servers[0].kill()
+	eventually(t, "the backup serves", func() bool {
+		got := l.get("http://example.com/")
+		return got.StatusCode == http.StatusOK && got.server() == "b"
+	})
+}
+
+// TestANameThatDoesNotResolve stops nothing else, and is made good as soon as it does.
+func TestANameThatDoesNotResolve(t *testing.T) {
+	t.Parallel()
+	names := newNameServer(t)
+	server := startUpstream(t, "a")
+	_, port := hostAndPort(t, server.address)
+	l := startFile(t, listenAnywhere, "resolver: '"+names.address+"'", "resolve_interval: 1s",
+		"backends: {late.test: {servers: ['http://late.test:"+port+"']}, example.com: {servers: ["+server.address+"]}}")
+	l.get("http://example.com/").from("a")
+	got := l.get("http://late.test/")
+	got.refusedFor(http.StatusServiceUnavailable, "name_unresolved")
+	assert.NotContains(t, got.body, "127.0.0.1", "the resolver is nobody's business")
+	assert.Contains(t, strings.Join(l.stderr.lines(), "\n"), "late.test")
+	names.set("late.test.", "late.test. 1 IN A 127.0.0.1")
+	eventually(t, "it serves", func() bool { return l.get("http://late.test/").StatusCode == http.StatusOK })
+}
