@@ -6,7 +6,7 @@ ARGS     ?=
 LINT := bin/golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help build run demo fmt lint lint-picture test race e2e fuzz bench cover schema check clean
+.PHONY: help build run demo fmt lint lint-picture lint-deploy test race e2e fuzz bench cover schema check clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,11 +24,15 @@ demo: build ## three tiny servers and l7 in front of them (ARGS="--port 9000" fo
 fmt: $(LINT) ## format the code
 	$(LINT) fmt
 
-lint: $(LINT) lint-picture ## format check and linters
+lint: $(LINT) lint-picture lint-deploy ## format check and linters
 	$(LINT) run ./...
 
 lint-picture: $(LINT) ## prove that the linter refuses every import against the picture
 	go test -C tools -count=1 .
+
+lint-deploy: ## prove that Kubernetes and Compose take what is in deploy/
+	go test -C e2e/deploycheck -count=1 .
+	go vet -C e2e/deploycheck .
 
 test: ## all tests: the quick run
 	go test ./...

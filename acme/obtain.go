@@ -48,7 +48,7 @@ func (a *account) obtain(ctx context.Context, name string, searched chan<- struc
 func (a *account) load(ctx context.Context, name string) error {
 	cert, err := a.config.CacheManagedCertificate(ctx, name)
 	if err == nil {
-		a.log.Info().Str("host", name).Time("until", cert.Leaf.NotAfter).Msg("certificate taken from storage")
+		a.log.Info().Str("host", name).Time("until", cert.Leaf.NotAfter).Msg("certificate in use")
 		a.hurry()
 	}
 	return err
@@ -73,15 +73,13 @@ func (a *account) ask(ctx context.Context, name string) error {
 	if err := a.config.ObtainCertSync(ctx, name); err != nil {
 		return err
 	}
-	if _, err := a.config.CacheManagedCertificate(ctx, name); err != nil {
+	if err := a.load(ctx, name); err != nil {
 		return fmt.Errorf("cannot read what was got: %w", err)
 	}
 	if ctx.Err() != nil { // nobody wants it any more
 		a.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: name}})
-		return ctx.Err()
 	}
-	a.hurry()
-	return nil
+	return ctx.Err()
 }
 
 // backoff doubles a pause for each failure before, up to a longest one.
@@ -155,7 +153,7 @@ func (a *account) event(_ context.Context, event string, data map[string]any) er
 	case event == "cert_obtained":
 		a.blame(name, nil)
 		a.log.Info().Str("host", name).Msg("certificate obtained")
-	case renewal:
+	case event == "cert_failed" && renewal:
 		why, _ := data["error"].(error)
 		a.log.Error().Str("host", name).AnErr("error", why).Msg("cannot renew a certificate; the one before stays in use")
 	}

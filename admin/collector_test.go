@@ -44,6 +44,7 @@ func (s *fakeSource) LastReload() (time.Time, bool)  { return s.last, s.ok }
 func (s *fakeSource) Certificates() []api.Certificate {
 	return []api.Certificate{{Names: []string{"a.io", "b.io"}, File: "a.pem", Until: time.Unix(2e9, 0)}}
 }
+
 func (s *fakeSource) view(name string) server.View             { v, _ := s.snapshot.View(name); return v }
 func (s *fakeSource) member(i int, of string) *balancer.Member { return s.view(of).Members()[i] }
 

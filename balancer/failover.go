@@ -206,8 +206,8 @@ func (b *Backend) refusal(at time.Duration) *cause.Error {
 // lastFailure is the failure of the last attempt, where there was one that says more than ours.
 func (b *Backend) lastFailure(r *Request, ours *cause.Error) *cause.Error {
 	for i := len(r.attempts) - 1; i >= 0; i-- {
-		if c := r.attempts[i].Cause; isServers(c) {
-			return &cause.Error{Cause: c, Unsent: !r.Wrote(), Err: ours.Err}
+		if try := r.attempts[i]; isServers(try.Cause) {
+			return &cause.Error{Cause: try.Cause, Unsent: !r.Wrote(), Err: try.Err}
 		}
 	}
 	return ours

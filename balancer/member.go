@@ -158,7 +158,7 @@ func (m *Member) attempt(r *Request) *cause.Error {
 	failure := asFailure(err)
 	m.failed(failure, t)
 	if failure.Cause != cause.Full {
-		attempt.Cause = failure.Cause
+		attempt.Cause, attempt.Err = failure.Cause, failure.Err
 		r.attempts = append(r.attempts, attempt)
 	}
 	return failure

@@ -35,6 +35,7 @@ type Attempt struct {
 	Cause  cause.Cause // None: it answered
 	Status int         // 0: no response
 	Took   time.Duration
+	Err    error // what happened, for the log; nil: it answered
 }
 
 // NewRequest returns a Request around an exchange.

@@ -516,7 +516,7 @@ func (p *prober) abuses() []probe {
 		{"TLS on a plain listener", "400 `bad_request`, `control_byte` in the log", func() string {
 			return p.onPlain("\x16\x03\x01\x00\xf1\x01\x00\x00\xed\x03\x03" + strings.Repeat("x", 200) + "\r\n" + strings.Repeat("x", 32))
 		}},
-		{"the same, and by chance no line feed in it", "408 `client_timeout`, `i/o timeout` in the log", func() string {
+		{"the same, and by chance no line feed in it", "400 `bad_request`, `control_byte` in the log", func() string {
 			return p.onPlain("\x16\x03\x01\x00\xf1\x01\x00\x00\xed\x03\x03" + strings.Repeat("x", 234))
 		}},
 	}

@@ -61,10 +61,16 @@ func (r *Request) parse(buf []byte, lim Limits) (int, fault) {
 	return n, none
 }
 
+// tlsHandshake is what a client begins with that speaks TLS (RFC 8446 section 5.1).
+const tlsHandshake = 22
+
 // start reads the request line, and leaves the stage as it is when more is needed.
 func (r *Request) start(buf []byte, lim Limits) fault {
 	if !r.skipped && len(buf) > 1 && buf[0] == '\r' && buf[1] == '\n' {
 		r.at, r.skipped = 2, true
+	}
+	if len(buf) > r.at && buf[r.at] == tlsHandshake {
+		return controlByte // without waiting for the end of a line, which may never come
 	}
 	end, f := r.readLine(buf, r.at)
 	if end == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -43,9 +44,16 @@ func (c *conn) refused(step string, err error) {
 	}
 }
 
-// plainOnTLS is the answer to a client that speaks plain HTTP where TLS is wanted, as nginx has it.
-const plainOnTLS = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nProxy-Status: l7; error=tls_protocol_error; " +
-	"details=\"plain_http\"\r\nConnection: close\r\nContent-Length: 62\r\n\r\n400 Bad Request: plain HTTP on a port that wants TLS: use https\n"
+// plainOnTLS is what a client is told that speaks plain HTTP where TLS is wanted, as nginx has it.
+const plainOnTLS = "400 Bad Request: plain HTTP on a port that wants TLS: use https\n"
+
+// answerPlain tells a client that it should speak TLS.
+func (c *conn) answerPlain() {
+	answer := fmt.Appendf(nil, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n"+
+		"Proxy-Status: l7; error=tls_protocol_error; details=\"plain_http\"\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s",
+		len(plainOnTLS), plainOnTLS)
+	_ = c.sock.Write(answer, time.Second) // a best effort
+}
 
 // proofProtocol is spoken by an authority that asks whether a host is ours, and wants to see a certificate only (ACME, RFC 8737).
 const proofProtocol = "acme-tls/1"
@@ -63,7 +71,7 @@ func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 	var notTLS tls.RecordHeaderError
 	switch {
 	case errors.As(err, &notTLS) && notTLS.Conn != nil && looksLikeHTTP(notTLS.RecordHeader):
-		_ = c.sock.Write([]byte(plainOnTLS), time.Second) // a best effort
+		c.answerPlain()
 		return errors.New("plain HTTP on a listener that wants TLS")
 	case err != nil:
 		return err
