@@ -122,15 +122,23 @@ func (s *scrape) put(f family, l labels, value float64) {
 	s.out <- &sample{family: f, labels: l, value: value}
 }
 
+// certificates tells of each once: two of one name would spoil the whole scrape.
+func (s *scrape) certificates() {
+	told := map[[2]string]bool{}
+	for _, c := range s.source.Certificates() {
+		if len(c.Names) == 0 || told[[2]string{c.File, c.Names[0]}] {
+			continue
+		}
+		told[[2]string{c.File, c.Names[0]}] = true
+		s.put(s.certificate, labels{label("file", c.File), label("name", c.Names[0])}, float64(c.Until.Unix()))
+	}
+}
+
 func (s *scrape) process(snapshot *server.Snapshot) {
 	s.put(s.build, labels{label("goversion", runtime.Version()), label("version", s.version)}, 1)
 	s.put(s.connections, nil, float64(s.source.Connections()))
 	s.put(s.generation, nil, float64(snapshot.Generation))
-	for _, c := range s.source.Certificates() {
-		if len(c.Names) > 0 {
-			s.put(s.certificate, labels{label("file", c.File), label("name", c.Names[0])}, float64(c.Until.Unix()))
-		}
-	}
+	s.certificates()
 	s.put(s.logDropped, nil, float64(s.source.LogDropped()))
 	done, refused := s.source.Reloads()
 	s.put(s.reloads, s.done, float64(done))

@@ -3,6 +3,7 @@ package app
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -86,13 +87,23 @@ func (c *control) Connections() int { return c.App.server.Connections() }
 // LogDropped is how many lines of the access log were lost.
 func (c *control) LogDropped() uint64 { return c.access.dropped() }
 
-// Certificates are those that clients are shown.
+// Certificates are those that clients are shown, each once.
 func (a *App) Certificates() []api.Certificate {
 	var list []api.Certificate
+	seen := map[string]bool{}
+	add := func(c api.Certificate) {
+		if key := c.File + "\x00" + strings.Join(c.Names, "\x00"); !seen[key] {
+			seen[key] = true
+			list = append(list, c)
+		}
+	}
 	for _, keeper := range a.parts.certs.all() {
 		for _, e := range keeper.Store().Expiries() {
-			list = append(list, api.Certificate{Names: e.Names, File: e.File, Until: e.NotAfter})
+			add(api.Certificate{Names: e.Names, File: e.File, Until: e.NotAfter})
 		}
+	}
+	for _, e := range a.parts.acme.Expiries() {
+		add(api.Certificate{Names: e.Names, Until: e.NotAfter})
 	}
 	return list
 }
