@@ -116,12 +116,7 @@ func TestGetSize(t *testing.T) {
 
 // Full handshakes are full and resumed ones are resumed, with what was pinned; anything else is an error and no measurement.
 func TestHandshakes(t *testing.T) {
-	l, err := newLab(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.close()
-	id, err := l.newIdentity()
+	id, err := (&lab{dir: t.TempDir()}).newIdentity()
 	if err != nil {
 		t.Fatal(err)
 	}

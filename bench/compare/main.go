@@ -115,22 +115,26 @@ func parse(args []string) (options, error) {
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
-	bad := ""
-	switch {
-	case fs.NArg() > 0:
-		bad = fmt.Sprintf("unexpected argument %q", fs.Arg(0))
-	case o.rounds < 1 || o.idle < 1 || o.transfer < 1 || o.connections < wrkThreads:
-		bad = "-rounds, -idle, -transfer and -c want a positive number (-c at least 2)"
-	case (o.mem || o.stream) && o.tls || o.mem && o.stream:
-		bad = "-mem, -stream and -tls exclude each other"
-	case o.duration < time.Second || o.duration%time.Second != 0:
-		bad = "-duration wants whole seconds" // wrk knows no other
-	}
-	if bad != "" {
+	if bad := o.bad(fs.Arg(0)); bad != "" {
 		fmt.Fprintln(fs.Output(), "compare:", bad)
 		return o, errors.New(bad)
 	}
 	return o, nil
+}
+
+// bad says what is wrong with the options, if anything is. No argument may be left behind them.
+func (o options) bad(left string) string {
+	switch {
+	case left != "":
+		return fmt.Sprintf("unexpected argument %q", left)
+	case o.rounds < 1 || o.idle < 1 || o.transfer < 1 || o.connections < wrkThreads:
+		return "-rounds, -idle, -transfer and -c want a positive number (-c at least 2)"
+	case (o.mem || o.stream) && o.tls || o.mem && o.stream:
+		return "-mem, -stream and -tls exclude each other"
+	case o.duration < time.Second || o.duration%time.Second != 0:
+		return "-duration wants whole seconds" // wrk knows no other
+	}
+	return ""
 }
 
 // run sets everything up, measures, prints, and takes everything down again.
