@@ -66,7 +66,7 @@ func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	secure := tls.Server(c.sock.NetConn(), cfg)
+	secure := tls.Server(c.sock.Lean(), cfg)
 	err := secure.HandshakeContext(ctx)
 	var notTLS tls.RecordHeaderError
 	switch {
