@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -20,7 +19,7 @@ const version = "v0.0.0-e2e"
 // built are the binaries under test. TestMain sets it once, before all tests.
 var built struct {
 	dir, l7, upstream string
-	released          func() (string, error) // builds l7 without the race detector, when that is first asked for
+	released          func() (string, error) // l7 without the race detector, made when it is first asked for
 }
 
 func TestMain(m *testing.M) {
@@ -30,40 +29,40 @@ func TestMain(m *testing.M) {
 	}
 	defer os.RemoveAll(dir)
 	built.dir, built.l7, built.upstream = dir, filepath.Join(dir, "l7"), filepath.Join(dir, "upstream")
-	built.released = sync.OnceValues(buildReleased)
+	built.released = sync.OnceValues(released)
 	if err := buildAll(); err != nil {
 		panic(err)
 	}
 	m.Run()
 }
 
-func buildReleased() (string, error) {
-	binary := filepath.Join(built.dir, "l7-released")
-	return binary, build([]string{"CGO_ENABLED=0"}, binary, "l7", "-trimpath", "-ldflags", "-s -w")
-}
-
+// buildAll makes l7 as it is released, or with the race detector where the tests themselves have it.
 func buildAll() error {
-	args := []string{"-ldflags", "-X main.version=" + version}
-	if hasCompiler() {
-		args = append(args, "-race")
+	var err error
+	if raceEnabled {
+		err = build(nil, built.l7, "l7", "-race", "-ldflags", stamp)
 	} else {
-		fmt.Fprintln(os.Stderr, "e2e: there is no C compiler, so l7 is tested without the race detector")
+		err = buildReleased(built.l7)
 	}
-	if err := build(nil, built.l7, "l7", args...); err != nil {
+	if err != nil {
 		return err
 	}
 	return build(nil, built.upstream, "l7/e2e/upstream")
 }
 
-// hasCompiler says that the race detector can be linked.
-func hasCompiler() bool {
-	out, err := exec.Command("go", "env", "CC").Output()
-	compiler := strings.Fields(string(out))
-	if err != nil || len(compiler) == 0 {
-		return false
+const stamp = "-X main.version=" + version
+
+func buildReleased(binary string) error {
+	return build([]string{"CGO_ENABLED=0"}, binary, "l7", "-trimpath", "-ldflags", "-s -w "+stamp)
+}
+
+// released is the binary without the race detector.
+func released() (string, error) {
+	if !raceEnabled {
+		return built.l7, nil
 	}
-	_, err = exec.LookPath(compiler[0])
-	return err == nil
+	binary := filepath.Join(built.dir, "l7-released")
+	return binary, buildReleased(binary)
 }
 
 func build(env []string, binary, pkg string, args ...string) error {

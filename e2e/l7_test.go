@@ -31,7 +31,7 @@ type run struct {
 	args   []string
 	env    []string
 	config string // the text of a file, which --config then names
-	binary string // instead of the one with the race detector
+	binary string // instead of the one under test
 }
 
 // launch starts l7 and waits for nothing.
