@@ -90,7 +90,9 @@ func (b *Backend) transport(addr config.Address) exchange.Transport {
 	if name == "" || via.TLS == nil {
 		return via
 	}
-	return exchange.Transport{Key: via.Key + " " + name, TLS: func(string) *tls.Config { return via.TLS(name) }}
+	named := via
+	named.Key, named.TLS = via.Key+" "+name, func(string) *tls.Config { return via.TLS(name) }
+	return named
 }
 
 func (b *Backend) policyOf(name string, g *group) policy {

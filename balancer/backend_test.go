@@ -54,8 +54,9 @@ func address(t *testing.T, text string) (addr config.Address) {
 // client is a client whose connection is not looked at.
 type client struct{ conn *socket.Conn }
 
-func (c client) Conn() *socket.Conn          { return c.conn }
-func (client) Interim(*http1.Response) error { return nil }
+func (c client) Conn() *socket.Conn            { return c.conn }
+func (client) Interim(*http1.Response) error   { return nil }
+func (client) Ends() (source, target net.Addr) { return nil, nil }
 
 // asking is a request that is ready for a backend.
 func asking(t *testing.T) *Request {

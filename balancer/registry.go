@@ -73,10 +73,7 @@ func (r *Registry) server(addr config.Address, via exchange.Transport, idle time
 
 // keyOf is an address, and how it is connected to where that matters.
 func keyOf(addr config.Address, via exchange.Transport) serverKey {
-	if addr.Scheme != "https" {
-		return serverKey{address: addr}
-	}
-	return serverKey{addr, via.Key}
+	return serverKey{addr, via.KeyFor(addr)}
 }
 
 // release gives a standing back. When nobody has the server any more it is forgotten: its idle connections close, and what it has in

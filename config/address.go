@@ -18,9 +18,6 @@ type Address struct {
 	Path   string // the socket's path; empty unless unix
 }
 
-// ErrNotSupported marks what the design knows and this version does not do yet.
-var ErrNotSupported = errors.New("not supported yet")
-
 // maxSocketPath is what the kernel's sockaddr_un holds, less its closing zero.
 const maxSocketPath = 107
 
@@ -104,7 +101,7 @@ func parseAddress(text string) (Address, error) {
 	case "srv+http:", "srv+https:":
 		return serviceAddress(strings.TrimSuffix(strings.ToLower(scheme), ":"), rest)
 	case "fd:":
-		return Address{}, fmt.Errorf("inherited descriptors are %w", ErrNotSupported)
+		return Address{}, errors.New("a descriptor is for listen; a server has a name, an address or unix:/PATH")
 	default:
 		return Address{}, fmt.Errorf("unknown scheme %q; use http://HOST:PORT, https://HOST:PORT or unix:/PATH", strings.TrimSuffix(scheme, ":"))
 	}

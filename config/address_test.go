@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"strings"
 	"testing"
 )
@@ -80,11 +79,7 @@ func TestParseAddressErrors(t *testing.T) {
 	f("unix:/"+strings.Repeat("a", 107), "108 bytes")
 	f("http://user:pw@a", "user information")
 	f("https://user:pw@a", "user information")
-	for _, text := range []string{"fd://3"} {
-		if _, err := ParseAddress(text); !errors.Is(err, ErrNotSupported) {
-			t.Errorf("%q: error is %v", text, err)
-		}
-	}
+	f("fd://3", "a descriptor is for listen")
 }
 
 // What stands before an '@' can be a password: `https://user:pw@host` was once shown whole.
@@ -111,7 +106,9 @@ func TestParseListenAddress(t *testing.T) {
 	f("127.0.0.1:080", "tcp", "127.0.0.1:80", "127.0.0.1:80")
 	f("LocalHost:80", "tcp", "localhost:80", "localhost:80")
 	f("[::0]:0", "tcp", "[::]:0", "[::]:0")
+	f("[fe80::1%eth0]:80", "tcp", "[fe80::1%eth0]:80", "[fe80::1%eth0]:80")
 	f("unix:///run/l7.sock", "unix", "/run/l7.sock", "unix:/run/l7.sock")
+	f("fd://03", "fd", "3", "fd://3")
 }
 
 func TestParseListenAddressErrors(t *testing.T) {
@@ -135,7 +132,9 @@ func TestParseListenAddressErrors(t *testing.T) {
 	f("a b:0", "bad byte")
 	f("http://a:80", "needs brackets")
 	f("unix:l7.sock", "absolute path")
-	f("fd://3", "not supported yet")
+	f("fd://", "number of a descriptor")
+	f("fd://2", "from 3 on")
+	f("fd://70000", "number of a descriptor")
 }
 
 func FuzzParseAddress(f *testing.F) {

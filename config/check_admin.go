@@ -28,6 +28,8 @@ func (l *loader) checkAdmin(admin *Admin, unread map[string]bool) {
 		refuse("listen", err.Error())
 	case address.Network == "tcp" && !isLoopback(address.Addr) && len(admin.Users) == 0 && !unread[joinPath([]string{"admin", "users"})]:
 		refuse("listen", "the address is open to the network and there is nobody to ask for a password; give admin.users, or listen on 127.0.0.1")
+	case address.Network == "fd":
+		refuse("listen", "the admin listener opens its own socket; give 127.0.0.1:9901, say")
 	case address.Network == "unix" && strings.TrimPrefix(admin.Socket, "unix:") == address.Addr:
 		refuse("listen", "it is the same as admin.socket")
 	}

@@ -29,6 +29,9 @@ func (c listenerCheck) check(l *Listener) {
 		mode, err := strconv.ParseUint(l.Mode, 8, 32)
 		c.refuseUnless(err == nil && mode <= 0o777, "want a mode in octal digits, as in 0660", "mode")
 	}
+	c.refuseUnless(l.Owner == "" || l.Address.Network == "unix", "only a unix socket has an owner", "owner")
+	user, group, both := strings.Cut(l.Owner, ":")
+	c.refuseUnless(l.Owner == "" || !strings.ContainsAny(group, ": ") && (user != "" || group != "") && (group != "" || !both), "want USER, USER:GROUP or :GROUP", "owner")
 	c.refuseUnless(!l.RedirectHTTPS || !l.TLS.On(), "it speaks TLS; the redirect belongs to the listener that does not", "redirect_https")
 }
 

@@ -60,7 +60,7 @@ type Config struct {
 
 // Listener is one address that clients connect to.
 type Listener struct {
-	// Address is ':80' (IPv4 and IPv6), '127.0.0.1:80', '[::1]:80' or 'unix:/run/l7.sock'.
+	// Address is ':80' (IPv4 and IPv6), '127.0.0.1:80', '[::1]:80', 'unix:/run/l7.sock', or 'fd://3' for a socket that systemd has opened.
 	Address ListenAddress `koanf:"address" l7:"main" example:"127.0.0.1:8080"`
 	// TLS has clients speak TLS. Without a certificate the listener is plain.
 	TLS TLS `koanf:"tls"`
@@ -74,6 +74,8 @@ type Listener struct {
 	Deny []Prefix `koanf:"deny" example:"192.0.2.0/24"`
 	// Mode is who may connect to a unix socket, as in chmod; empty: what the umask leaves.
 	Mode string `koanf:"mode" example:"0660"`
+	// Owner is whom a unix socket belongs to: a user, a user and a group, or a group (':web'), by name or number; empty: l7's own.
+	Owner string `koanf:"owner" example:"l7:web"`
 }
 
 // TLS is how clients speak TLS.
@@ -232,6 +234,9 @@ type Backend struct {
 	Deny []Prefix `koanf:"deny" example:"192.0.2.0/24"`
 	// Servers share the backend's requests. None at all is allowed and answers 503.
 	Servers []Server `koanf:"servers"`
+	// SendProxy begins each connection to a server with a PROXY header that tells of the client's connection (haproxy.org,
+	// proxy-protocol.txt), of version v1 or v2; empty: none. Such a connection is for one request.
+	SendProxy string `koanf:"send_proxy" enum:",v1,v2"`
 	// Hosts are further hosts that select the same backend, each with the same path prefix.
 	Hosts []string `koanf:"hosts" example:"www.example.com"`
 	// Users replace the global users for this backend; the empty map turns authentication off, nil keeps the global ones.

@@ -210,7 +210,7 @@ func (k *Key) want() string {
 		text = "want a size with its unit (B, KiB, MiB, GiB)"
 	}
 	if len(k.Enum) > 0 {
-		text = "want one of " + strings.Join(k.Enum, ", ")
+		text = "want one of " + strings.TrimPrefix(strings.Join(k.Enum, ", "), ", ") // an empty one is what stands without it
 	}
 	if k.Example != "" && k.Kind != KindList {
 		text += ", as in " + k.Example

@@ -10,11 +10,11 @@ import (
 
 // ListenAddress is where a listener stands. It is comparable.
 type ListenAddress struct {
-	Network string // "tcp" (IPv4 and IPv6 where the host is empty) or "unix"
-	Addr    string // what net.Listen wants: ":80", "127.0.0.1:80", "[::1]:80", or the socket's path
+	Network string // "tcp" (IPv4 and IPv6 where the host is empty), "unix", or "fd" for a socket that was opened before
+	Addr    string // what net.Listen wants: ":80", "127.0.0.1:80", "[::1]:80", or the socket's path; of "fd" the descriptor's number
 }
 
-// UnmarshalText reads ':80', '127.0.0.1:80', '[::1]:80' and 'unix:/run/l7.sock'.
+// UnmarshalText reads ':80', '127.0.0.1:80', '[::1]:80', 'unix:/run/l7.sock' and 'fd://3'.
 func (l *ListenAddress) UnmarshalText(text []byte) error {
 	parsed, err := ParseListenAddress(string(text))
 	if err != nil {
@@ -29,11 +29,17 @@ func (l ListenAddress) MarshalText() ([]byte, error) { return []byte(l.String())
 
 // String returns the form that the config file takes.
 func (l ListenAddress) String() string {
-	if l.Network == "unix" {
+	switch l.Network {
+	case "unix":
 		return "unix:" + l.Addr
+	case "fd":
+		return "fd://" + l.Addr
 	}
 	return l.Addr
 }
+
+// firstDescriptor is the first behind standard input, output and error.
+const firstDescriptor = 3
 
 // ParseListenAddress reads the forms that Listener.Address lists. Port 0 lets the system choose.
 func ParseListenAddress(text string) (ListenAddress, error) {
@@ -52,8 +58,12 @@ func parseListenAddress(text string) (ListenAddress, error) {
 	if strings.Contains(text, "@") {
 		return ListenAddress{}, errors.New("user information has no meaning here; remove all up to the '@'")
 	}
-	if _, ok := cutScheme(text, "fd:"); ok {
-		return ListenAddress{}, fmt.Errorf("inherited descriptors are %w", ErrNotSupported)
+	if number, ok := cutScheme(text, "fd://"); ok {
+		fd, err := strconv.ParseUint(number, 10, 16)
+		if err != nil || fd < firstDescriptor {
+			return ListenAddress{}, fmt.Errorf("want the number of a descriptor from %d on, as in fd://3", firstDescriptor)
+		}
+		return ListenAddress{Network: "fd", Addr: strconv.FormatUint(fd, 10)}, nil
 	}
 	if _, err := strconv.Atoi(text); err == nil {
 		return ListenAddress{}, fmt.Errorf("a port stands behind a colon, as in ':%s'", text)

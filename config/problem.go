@@ -69,6 +69,9 @@ func comparePaths(a, b Problem) int {
 func pathText(key *Key, path []string) string {
 	var text strings.Builder
 	for i, step := range path {
+		if list := key.shortList(); list != nil && isNumber(step) {
+			key = list
+		}
 		switch {
 		case key != nil && key.Kind == KindList:
 			fmt.Fprintf(&text, "[%s]", step)
@@ -85,6 +88,22 @@ func pathText(key *Key, path []string) string {
 		key = key.child(step)
 	}
 	return text.String()
+}
+
+// shortList is the list that may stand for its whole section; nil: the section has none such.
+func (k *Key) shortList() *Key {
+	if k == nil || k.Kind != KindSection {
+		return nil
+	}
+	if main := k.main(); main != nil && main.Kind == KindList {
+		return main
+	}
+	return nil
+}
+
+func isNumber(text string) bool {
+	_, err := strconv.Atoi(text)
+	return err == nil
 }
 
 // word is text from the user as it stands if it is one visible word, quoted otherwise.

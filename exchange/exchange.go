@@ -6,6 +6,7 @@
 package exchange
 
 import (
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,8 @@ type Client interface {
 	Interim(response *http1.Response) error
 	// Conn is the client's connection. An exchange reads it for the request's body and to notice that it is gone.
 	Conn() *socket.Conn
+	// Ends are the addresses of the client and of what it connected to, as far as a PROXY header can tell them.
+	Ends() (source, target net.Addr)
 }
 
 // Timeouts bound the parts of an exchange; each is the longest silence that is waited for. Zero means no bound.

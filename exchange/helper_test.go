@@ -81,6 +81,8 @@ type testClient struct {
 
 func (c *testClient) Conn() *socket.Conn { return c.sock }
 
+func (c *testClient) Ends() (source, target net.Addr) { return c.sock.RemoteAddr(), c.sock.LocalAddr() }
+
 func (c *testClient) Interim(r *http1.Response) error {
 	if c.interim == nil {
 		return nil

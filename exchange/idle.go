@@ -20,6 +20,12 @@ func (c *serverConn) Close() error {
 	return c.Conn.Close()
 }
 
+// Reset closes the connection so that neither side has to remember it (TIME_WAIT); after it the connection counts no more.
+func (c *serverConn) Reset() error {
+	c.open.remove(c)
+	return c.Conn.Reset()
+}
+
 // idleConns are the connections to one server that wait for a request. The one used last is taken first, so that
 // in quiet times the others grow old and are closed.
 type idleConns struct {

@@ -16,6 +16,7 @@ import (
 type Server struct {
 	addr     config.Address
 	tls      *tls.Config // nil: plain
+	announce byte        // see Transport
 	pools    *Pools
 	idle     idleConns
 	open     openConns
@@ -51,7 +52,7 @@ func (p *Pools) Body() *socket.Pool { return p.body }
 // NewServer returns the Server of an address. It connects on the first request; connections that are not used for
 // longer than idle are closed.
 func NewServer(addr config.Address, via Transport, pools *Pools, idle time.Duration) *Server {
-	s := &Server{addr: addr, pools: pools}
+	s := &Server{addr: addr, announce: via.Announce, pools: pools}
 	if addr.Scheme == "https" {
 		s.tls = via.TLS(addr.Host)
 	}
@@ -136,7 +137,7 @@ func (s *Server) connect(x *Exchange) (*serverConn, *cause.Error) {
 		return nil, &cause.Error{Cause: cause.Full, Err: fmt.Errorf("%s: max_connections (%d) are open", s.addr, x.Caps.Connections)}
 	}
 	started := time.Now()
-	nc, err := s.dial(x.Timeouts.Connect)
+	nc, err := s.dial(x.Client, x.Timeouts.Connect)
 	x.Connecting += time.Since(started)
 	if err != nil {
 		s.open.cancel()
@@ -159,7 +160,12 @@ func (s *Server) makeRoom(most int) bool {
 	return true
 }
 
+// release is done with a connection that nothing more will come on.
 func (s *Server) release(x *Exchange) {
+	if s.announce > 0 { // it is this client's alone
+		_ = x.conn.Reset()
+		return
+	}
 	if !s.idle.put(x.conn, x.Caps.Idle) {
 		_ = x.conn.Close() // nobody waits for it
 	}

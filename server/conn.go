@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/pires/go-proxyproto"
+
 	"l7/socket"
 )
 
@@ -26,9 +28,10 @@ type conn struct {
 	sock     *socket.Conn
 	listener *listener
 	peer     peer
-	entered  bool   // it has passed what stands before its first request
-	secure   bool   // it speaks TLS
-	subject  string // of the client's certificate
+	entered  bool               // it has passed what stands before its first request
+	secure   bool               // it speaks TLS
+	subject  string             // of the client's certificate
+	proxied  *proxyproto.Header // what came with the connection; nil: it is the client's own
 
 	small     []byte        // see first; nil for a plain connection
 	announced int           // how much of the preface was read

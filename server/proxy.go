@@ -49,8 +49,17 @@ func (c *conn) readProxy(limit time.Duration) error {
 	}
 	if source, ok := header.SourceAddr.(*net.TCPAddr); ok && !header.Command.IsLocal() {
 		c.peer = newPeer(source)
+		c.proxied = header
 	}
 	return nil
+}
+
+// ends are the client's address and the one that it connected to: where a PROXY header told them, those.
+func (c *conn) ends() (source, target net.Addr) {
+	if c.proxied != nil {
+		return c.proxied.SourceAddr, c.proxied.DestinationAddr
+	}
+	return c.sock.RemoteAddr(), c.sock.LocalAddr()
 }
 
 func (c *conn) restOfV1(raw []byte, deadline time.Time) ([]byte, error) {

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"io"
+	"net"
 	"runtime/debug"
 	"time"
 
@@ -236,6 +237,9 @@ func (ss *session) unreadable(err error) bool {
 
 // Conn implements exchange.Client.
 func (ss *session) Conn() *socket.Conn { return ss.conn.sock }
+
+// Ends implements exchange.Client.
+func (ss *session) Ends() (source, target net.Addr) { return ss.conn.ends() }
 
 // Interim implements exchange.Client: it passes a 1xx response on, or sends 100 (Continue) of our own for nil.
 func (ss *session) Interim(r *http1.Response) error {

@@ -207,6 +207,17 @@ func (b *builder) transport(name string) {
 	b.transports[name] = exchange.Transport{Key: client.Key(), TLS: client.For}
 }
 
+// proxyVersion is the version of the PROXY header that a config names; 0: none.
+func proxyVersion(word string) byte {
+	switch word {
+	case "v1":
+		return 1
+	case "v2":
+		return 2
+	}
+	return 0
+}
+
 func (b *builder) backendUsers(name string) {
 	users := b.cfg.Backends[name].Users
 	if len(users) == 0 {
@@ -300,8 +311,10 @@ func (b *builder) backend(name string) backend {
 	var found map[config.Address]string
 	var unresolved error
 	cfg.Servers, found, unresolved = b.resolved(cfg.Servers)
+	via := b.transports[name]
+	via.Announce = proxyVersion(cfg.SendProxy)
 	options := balancer.Options{
-		Transport: b.transports[name], Names: found, Unresolved: unresolved,
+		Transport: via, Names: found, Unresolved: unresolved,
 		Idle: b.cfg.Timeouts.ServerIdle, Grace: b.cfg.Drain.Timeout, Request: b.cfg.Timeouts.Request, StickySecret: b.parts.Secret,
 	}
 	result := backend{
