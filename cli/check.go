@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"l7/app"
+	"l7/cli/words"
 )
 
 func checkCommand(p Process) *cli.Command {
@@ -27,15 +28,8 @@ func checkCommand(p Process) *cli.Command {
 			for _, warning := range plan.Warnings {
 				fmt.Fprintln(p.Stderr, "warning: "+warning)
 			}
-			fmt.Fprintf(p.Stdout, "fine: %s\n", count(len(plan.Loaded.Config.Backends), "backend"))
+			fmt.Fprintf(p.Stdout, "fine: %s\n", words.Count(len(plan.Loaded.Config.Backends), "backend"))
 			return nil
 		},
 	}
-}
-
-func count(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%d %s", n, noun)
 }

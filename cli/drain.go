@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"l7/admin/api"
+	"l7/cli/words"
 )
 
 func drainCommand(p Process) *cli.Command {
@@ -66,7 +67,7 @@ l7 undrain example.com/api http://10.0.0.4:8080`,
 			if c.Bool("json") {
 				return printJSON(p.Stdout, server)
 			}
-			_, err = fmt.Fprintf(p.Stdout, "%s is undrained; its state is: %s\n", plain(server.Address), server.State)
+			_, err = fmt.Fprintf(p.Stdout, "%s is undrained; its state is: %s\n", words.Plain(server.Address), server.State)
 			return err
 		}),
 	}
@@ -99,7 +100,7 @@ func printDrained(p Process, request api.DrainRequest, s *api.Server, asJSON boo
 	if asJSON {
 		return printJSON(p.Stdout, s)
 	}
-	text := fmt.Sprintf("%s is drained; %s in flight", plain(s.Address), count(s.InFlight, "request"))
+	text := fmt.Sprintf("%s is drained; %s in flight", words.Plain(s.Address), words.Count(s.InFlight, "request"))
 	if request.For > 0 {
 		text += fmt.Sprintf("; it will be undrained by itself, %s after it was drained", time.Duration(request.For*float64(time.Second)))
 	}
@@ -116,13 +117,13 @@ var (
 // stillDrained is the failure of a wait for a drained server, with what has become of the server.
 func stillDrained(r *remote, place api.DrainRequest, err error) error {
 	if errors.Is(err, errUndrained) || errors.Is(err, errRemoved) {
-		return fmt.Errorf("cannot wait for %s any longer: %w", plain(place.Server), err)
+		return fmt.Errorf("cannot wait for %s any longer: %w", words.Plain(place.Server), err)
 	}
 	undrain := []string{"undrain", place.Backend, place.Server}
 	if place.Backend == "" {
 		undrain = []string{"undrain", place.Server}
 	}
-	return fmt.Errorf("%w; %s stays drained. To undrain it: %s", err, plain(place.Server), r.commandLine(undrain...))
+	return fmt.Errorf("%w; %s stays drained. To undrain it: %s", err, words.Plain(place.Server), r.commandLine(undrain...))
 }
 
 // emptied waits until no request of the backend is in flight at a drained server, and returns the server.
@@ -133,11 +134,11 @@ func (r *remote) emptied(ctx context.Context, place api.DrainRequest, most time.
 		if !s.Drained {
 			return false, errUndrained
 		}
-		told.tell(fmt.Sprintf("%s: %s in flight", plain(s.Address), count(s.InFlight, "request")))
+		told.tell(fmt.Sprintf("%s: %s in flight", words.Plain(s.Address), words.Count(s.InFlight, "request")))
 		return s.InFlight == 0, nil
 	})
 	if errors.Is(err, errTimeout) {
-		err = fmt.Errorf("%s still in flight at %s after %s", count(server.InFlight, "request"), plain(server.Address), most)
+		err = fmt.Errorf("%s still in flight at %s after %s", words.Count(server.InFlight, "request"), words.Plain(server.Address), most)
 	}
 	return server, err
 }

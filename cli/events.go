@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"l7/admin/api"
+	"l7/cli/words"
 )
 
 func eventsCommand(p Process) *cli.Command {
@@ -50,10 +51,10 @@ func eventPrinter(p Process, asJSON bool) func(*api.Event) error {
 	return func(e *api.Event) error {
 		subject := e.Kind
 		if e.Backend != "" {
-			subject = plain(e.Backend)
+			subject = words.Plain(e.Backend)
 		}
 		if e.Server != "" {
-			subject += " " + plain(e.Server)
+			subject += " " + words.Plain(e.Server)
 		}
 		_, err := fmt.Fprintf(p.Stdout, "%s  %s %s\n", moment(e.Time), subject, stateText(e, l))
 		return err

@@ -14,12 +14,12 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
 
 	"l7/admin/api"
+	"l7/cli/words"
 	"l7/config"
 )
 
@@ -200,10 +200,10 @@ func lookOf(w io.Writer, p Process) look {
 
 // paint gives text a colour, or more of a look, by the number that a terminal knows it by.
 func (l look) paint(number, text string) string {
-	if !l.colour || number == "" {
+	if !l.colour {
 		return text
 	}
-	return "\x1b[" + number + "m" + text + "\x1b[0m"
+	return words.Paint(number, text)
 }
 
 // progress tells how a wait goes on: in one line that is written over on a terminal, in a line for each change elsewhere.
@@ -221,7 +221,7 @@ func newProgress(p Process) *progress {
 func (p *progress) tell(text string) {
 	switch {
 	case p.look.terminal:
-		fmt.Fprintf(p.w, "\r\x1b[K%s (%s)", text, age(time.Since(p.started)))
+		fmt.Fprintf(p.w, "\r\x1b[K%s (%s)", text, words.Age(time.Since(p.started)))
 	case text != p.last:
 		fmt.Fprintln(p.w, text)
 	}
@@ -235,29 +235,5 @@ func (p *progress) end() {
 	}
 }
 
-// plain makes a text fit for a terminal: what a server answered may be part of a reason.
-func plain(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
-}
-
 // moment is a time as a person reads it.
 func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000") }
-
-// age is a length of time in the two units that matter.
-func age(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", max(d, 0)/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < day:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
-}

@@ -346,20 +346,3 @@ func TestCommandLine(t *testing.T) {
 	f("l7 undrain --admin '/my socks/a' '*' '[::1]:80'", []string{"--admin", "/my socks/a"}, "undrain", "*", "[::1]:80")
 	f(`l7 why 'it'\''s'`, nil, "why", "it's")
 }
-
-func TestAge(t *testing.T) {
-	f := func(want string, d time.Duration) {
-		t.Helper()
-		assert.Equal(t, want, age(d))
-	}
-	f("0s", 0)
-	f("0s", -time.Second)
-	f("59s", 59*time.Second+999*time.Millisecond)
-	f("2m05s", 125*time.Second)
-	f("3h12m", 3*time.Hour+12*time.Minute)
-	f("4d01h", 97*time.Hour)
-}
-
-func TestPlain(t *testing.T) {
-	assert.Equal(t, "a?[31mb? ü", plain("a\x1b[31mb\n ü"))
-}

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"l7/admin/api"
+	"l7/cli/words"
 	"l7/config"
 )
 
@@ -99,7 +100,7 @@ func (r *roll) run(ctx context.Context) error {
 		return err
 	}
 	if n := available(backend, ""); n < 2 && !r.force {
-		return fmt.Errorf("cannot roll %q: %s available, and one at a time is drained; --force does it nevertheless", r.backend, count(n, "server"))
+		return fmt.Errorf("cannot roll %q: %s available, and one at a time is drained; --force does it nevertheless", r.backend, words.Count(n, "server"))
 	}
 	r.warnOfOthers(status, backend)
 	for i := range backend.Servers {
@@ -108,7 +109,7 @@ func (r *roll) run(ctx context.Context) error {
 			return r.stopped(address, err)
 		}
 	}
-	r.tell("%s: %s rolled, %d left out", r.backend, count(len(r.result.Rolled), "server"), len(r.result.Skipped))
+	r.tell("%s: %s rolled, %d left out", r.backend, words.Count(len(r.result.Rolled), "server"), len(r.result.Skipped))
 	return nil
 }
 
@@ -124,7 +125,7 @@ func (r *roll) look(ctx context.Context) (*api.Status, *api.Backend, error) {
 			return status, &status.Backends[i], nil
 		}
 	}
-	return nil, nil, fmt.Errorf("there is no backend %q; known: %s", r.backend, plain(strings.Join(names, ", ")))
+	return nil, nil, fmt.Errorf("there is no backend %q; known: %s", r.backend, words.Plain(strings.Join(names, ", ")))
 }
 
 // available counts the servers of a backend that are available, but for one.
@@ -144,7 +145,7 @@ func (r *roll) warnOfOthers(s *api.Status, rolled *api.Backend) {
 			server := &s.Backends[i].Servers[j]
 			same := func(o api.Server) bool { return o.Address == server.Address }
 			if s.Backends[i].Name != r.backend && !server.Drained && slices.ContainsFunc(rolled.Servers, same) {
-				fmt.Fprintf(r.p.Stderr, "warning: %s is a server of %s too, which goes on sending it requests\n", plain(server.Address), plain(s.Backends[i].Name))
+				fmt.Fprintf(r.p.Stderr, "warning: %s is a server of %s too, which goes on sending it requests\n", words.Plain(server.Address), words.Plain(s.Backends[i].Name))
 			}
 		}
 	}
@@ -256,7 +257,7 @@ func (r *roll) restore(ctx context.Context, place api.DrainRequest) error {
 	server, err := r.await(ctx, place, r.healthy, func(s *api.Server) (bool, error) {
 		done := s.State == "available" || s.State == "full" // full is busy already
 		if !done {
-			told.tell(plain(s.Address + ": " + s.State))
+			told.tell(words.Plain(s.Address + ": " + s.State))
 		}
 		return done, nil
 	})
@@ -267,7 +268,7 @@ func (r *roll) restore(ctx context.Context, place api.DrainRequest) error {
 		}
 		return err
 	}
-	err = fmt.Errorf("not available after %s, but %s", r.healthy, plain(strings.TrimSuffix(server.State+": "+server.Reason, ": ")))
+	err = fmt.Errorf("not available after %s, but %s", r.healthy, words.Plain(strings.TrimSuffix(server.State+": "+server.Reason, ": ")))
 	_, again := soon(ctx, r.remote, func(ctx context.Context) (*api.Server, error) { return r.Drain(ctx, place) })
 	r.drained = again == nil
 	return errors.Join(err, again)
@@ -276,7 +277,7 @@ func (r *roll) restore(ctx context.Context, place api.DrainRequest) error {
 // stopped is the end of a roll that was not finished.
 func (r *roll) stopped(address string, err error) error {
 	r.result.Failed, r.result.Drained = address, r.drained
-	err = fmt.Errorf("the roll of %q stopped at %s: %w", r.backend, plain(address), err)
+	err = fmt.Errorf("the roll of %q stopped at %s: %w", r.backend, words.Plain(address), err)
 	if !r.drained {
 		return fmt.Errorf("%w; no server is left drained by it", err)
 	}
@@ -284,5 +285,5 @@ func (r *roll) stopped(address string, err error) error {
 }
 
 func (r *roll) tell(format string, values ...any) {
-	fmt.Fprintln(r.out, plain(fmt.Sprintf(format, values...)))
+	fmt.Fprintln(r.out, words.Plain(fmt.Sprintf(format, values...)))
 }

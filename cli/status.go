@@ -12,6 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"l7/admin/api"
+	"l7/cli/words"
 )
 
 func statusCommand(p Process) *cli.Command {
@@ -100,13 +101,13 @@ func showAgain(p Process, s *api.Status, asJSON, first bool) error {
 // statusText is the status as a person reads it.
 func statusText(s *api.Status, l look) []byte {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "l7 %s, pid %d, up %s, %s, generation %d\n", s.Version, s.PID, age(s.Time.Sub(s.Started)), l.paint(stateColour(s.State), s.State), s.Generation)
+	fmt.Fprintf(&out, "l7 %s, pid %d, up %s, %s, generation %d\n", s.Version, s.PID, words.Age(s.Time.Sub(s.Started)), l.paint(words.OfState(s.State), s.State), s.Generation)
 	fmt.Fprintf(&out, "config %s; %s\n", configName(s), l.paint(reloadText(s)))
 	t := s.Total
 	fmt.Fprintf(&out, "%s, %s req/s, p50 %s, p99 %s, %s errors/s, %d in flight\n",
-		count(s.Connections, "connection"), rate(t.Rate), millis(t.P50), millis(t.P99), rate(t.ErrorRate), t.InFlight)
+		words.Count(s.Connections, "connection"), rate(t.Rate), millis(t.P50), millis(t.P99), rate(t.ErrorRate), t.InFlight)
 	if s.LogDropped > 0 {
-		fmt.Fprintln(&out, l.paint(red, fmt.Sprintf("%d lines of the access log were dropped", s.LogDropped)))
+		fmt.Fprintln(&out, l.paint(words.Red, fmt.Sprintf("%d lines of the access log were dropped", s.LogDropped)))
 	}
 	out.WriteByte('\n')
 	writeTable(&out, statusRows(s), l)
@@ -117,7 +118,7 @@ func configName(s *api.Status) string {
 	if s.ConfigFile == "" {
 		return "from arguments and environment"
 	}
-	return plain(s.ConfigFile)
+	return words.Plain(s.ConfigFile)
 }
 
 // reloadText is the colour and the text of what came of the last reload.
@@ -126,31 +127,13 @@ func reloadText(s *api.Status) (colour, text string) {
 	case s.Reload == nil:
 		return "", "not reloaded yet"
 	case !s.Reload.Failed():
-		return "", "reloaded " + age(s.Time.Sub(s.Reload.Time)) + " ago"
+		return "", "reloaded " + words.Age(s.Time.Sub(s.Reload.Time)) + " ago"
 	}
-	text = fmt.Sprintf("the reload %s ago FAILED: %s", age(s.Time.Sub(s.Reload.Time)), plain(s.Reload.Problems[0]))
+	text = fmt.Sprintf("the reload %s ago FAILED: %s", words.Age(s.Time.Sub(s.Reload.Time)), words.Plain(s.Reload.Problems[0]))
 	if n := len(s.Reload.Problems) - 1; n > 0 {
 		text += fmt.Sprintf(" (and %d more)", n)
 	}
-	return red, text
-}
-
-// What a terminal knows looks by.
-const (
-	bold   = "1"
-	red    = "31"
-	yellow = "33"
-)
-
-// stateColour tells what should be well from what is kept away on purpose, and from what is fine.
-func stateColour(state string) string {
-	switch state {
-	case "available", "up", "serving":
-		return ""
-	case "draining", "weight 0", "not checked yet", "full":
-		return yellow
-	}
-	return red
+	return words.Red, text
 }
 
 // row is a line of the table. The last cell, which says why, may be cut.
@@ -183,31 +166,31 @@ func statusRows(s *api.Status) []row {
 }
 
 func backendRow(b *api.Backend) row {
-	why := plain(b.Problem)
+	why := words.Plain(b.Problem)
 	if b.Waiting > 0 {
-		why = count(b.Waiting, "request") + " waiting in the queue"
+		why = words.Count(b.Waiting, "request") + " waiting in the queue"
 	}
 	t := b.Traffic
 	return row{
-		cells:  []string{plain(b.Name), b.State, "", fmt.Sprint(t.InFlight), rate(t.Rate), millis(t.P50), millis(t.P99), rate(t.ErrorRate), why},
-		colour: stateColour(b.State), name: bold,
+		cells:  []string{words.Plain(b.Name), b.State, "", fmt.Sprint(t.InFlight), rate(t.Rate), millis(t.P50), millis(t.P99), rate(t.ErrorRate), why},
+		colour: words.OfState(b.State), name: words.Bold,
 	}
 }
 
 func serverRow(s *api.Server, at time.Time) row {
-	mark, why := "  ", plain(s.Reason)
+	mark, why := "  ", words.Plain(s.Reason)
 	if s.State != "available" {
 		mark = "! "
 	}
 	if !s.Changed.IsZero() {
-		why = strings.TrimSuffix(age(at.Sub(s.Changed))+" ago: "+why, ": ")
+		why = strings.TrimSuffix(words.Age(at.Sub(s.Changed))+" ago: "+why, ": ")
 	}
 	if s.Backup {
 		why = strings.TrimSpace("(backup) " + why)
 	}
 	return row{
-		cells:  []string{mark + plain(s.Address), s.State, fmt.Sprint(s.Weight), fmt.Sprint(s.InFlight), rate(s.Rate), millis(s.P50), millis(s.P99), rate(s.ErrorRate), why},
-		colour: stateColour(s.State),
+		cells:  []string{mark + words.Plain(s.Address), s.State, fmt.Sprint(s.Weight), fmt.Sprint(s.InFlight), rate(s.Rate), millis(s.P50), millis(s.P99), rate(s.ErrorRate), why},
+		colour: words.OfState(s.State),
 	}
 }
 
@@ -268,7 +251,7 @@ func millis(ms float64) string {
 	case ms < 59_950:
 		return trimmed(fmt.Sprintf("%.1f", ms/1000)) + "s"
 	}
-	return age(time.Duration(ms * float64(time.Millisecond)).Round(time.Second))
+	return words.Age(time.Duration(ms * float64(time.Millisecond)).Round(time.Second))
 }
 
 // rate is how much there is of something in a second.

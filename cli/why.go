@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"l7/admin/api"
+	"l7/cli/words"
 )
 
 func whyCommand(p Process) *cli.Command {
@@ -47,14 +48,14 @@ l7 why 10.0.0.4:8080 --backend example.com/api`,
 
 func printHistory(w io.Writer, h *api.History, l look) {
 	s := h.Server
-	fmt.Fprintf(w, "%s in %s: %s", plain(s.Address), plain(h.Backend), l.paint(stateColour(s.State), s.State))
+	fmt.Fprintf(w, "%s in %s: %s", words.Plain(s.Address), words.Plain(h.Backend), l.paint(words.OfState(s.State), s.State))
 	if !s.Changed.IsZero() {
-		fmt.Fprintf(w, ", for %s", age(time.Since(s.Changed)))
+		fmt.Fprintf(w, ", for %s", words.Age(time.Since(s.Changed)))
 	}
 	if s.Reason != "" {
-		fmt.Fprintf(w, ": %s", plain(s.Reason))
+		fmt.Fprintf(w, ": %s", words.Plain(s.Reason))
 	}
-	fmt.Fprintf(w, "\nweight %d, %d in flight, %s, %s\n", s.Weight, s.InFlight, count(int(s.Attempts), "attempt"), count(int(s.Failures), "failure"))
+	fmt.Fprintf(w, "\nweight %d, %d in flight, %s, %s\n", s.Weight, s.InFlight, words.Count(int(s.Attempts), "attempt"), words.Count(int(s.Failures), "failure"))
 	if len(h.Changes) == 0 {
 		fmt.Fprintln(w, "  its state has not changed since l7 was started")
 	}
@@ -66,20 +67,9 @@ func printHistory(w io.Writer, h *api.History, l look) {
 
 // stateText is what an event tells, without whom it is about.
 func stateText(e *api.Event, l look) string {
-	text := l.paint(eventColour(e.State), e.State)
+	text := l.paint(words.OfEvent(e.State), e.State)
 	if e.Reason != "" {
-		text += ": " + plain(e.Reason)
+		text += ": " + words.Plain(e.Reason)
 	}
 	return text
-}
-
-// eventColour lets bad news stand out.
-func eventColour(state string) string {
-	switch state {
-	case "unhealthy", "ejected", "down", "refused":
-		return red
-	case "draining":
-		return yellow
-	}
-	return ""
 }

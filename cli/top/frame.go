@@ -10,6 +10,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"l7/admin/api"
+	"l7/cli/words"
 )
 
 const (
@@ -94,13 +95,13 @@ func (m *Model) frame() []string {
 
 func (m *Model) header(l layout) []string {
 	s := m.status
-	state := m.look.paint(cmp.Or(stateColour(s.State), green), s.State)
+	state := m.look.paint(cmp.Or(words.OfState(s.State), words.Green), s.State)
 	paused := ""
 	if m.paused {
-		paused = m.look.paint(yellow, "PAUSED")
+		paused = m.look.paint(words.Yellow, "PAUSED")
 	}
 	lines := []string{
-		fit(m.width, m.look.paint(bold, "l7 "+printable(s.Version)), paused, state, fmt.Sprintf("pid %d", s.PID), "up "+age(s.Time.Sub(s.Started)), fmt.Sprintf("generation %d", s.Generation)),
+		fit(m.width, m.look.paint(words.Bold, "l7 "+words.Plain(s.Version)), paused, state, fmt.Sprintf("pid %d", s.PID), "up "+words.Age(s.Time.Sub(s.Started)), fmt.Sprintf("generation %d", s.Generation)),
 		m.newsLine(),
 		m.trafficLine(),
 	}
@@ -115,46 +116,46 @@ func (m *Model) newsLine() string {
 	s := m.status
 	config := "config from arguments and environment"
 	if s.ConfigFile != "" {
-		config = "config " + printable(s.ConfigFile)
+		config = "config " + words.Plain(s.ConfigFile)
 	}
 	switch {
 	case m.lost != nil:
-		text := fmt.Sprintf("! connection lost, retrying (%s): %s", age(m.lost.now.Sub(m.lost.since)), reasonOf(m.lost.err))
-		return m.look.paint(red, cut(text, m.width))
+		text := fmt.Sprintf("! connection lost, retrying (%s): %s", words.Age(m.lost.now.Sub(m.lost.since)), reasonOf(m.lost.err))
+		return m.look.paint(words.Red, cut(text, m.width))
 	case s.Reload == nil:
 		return fit(m.width, "not reloaded yet", config)
 	case s.Reload.Failed():
-		text := fmt.Sprintf("! reload refused %s ago: %s", age(s.Time.Sub(s.Reload.Time)), firstOf(s.Reload.Problems))
-		return m.look.paint(red, cut(text, m.width))
+		text := fmt.Sprintf("! reload refused %s ago: %s", words.Age(s.Time.Sub(s.Reload.Time)), firstOf(s.Reload.Problems))
+		return m.look.paint(words.Red, cut(text, m.width))
 	}
-	return fit(m.width, "reload ok "+age(s.Time.Sub(s.Reload.Time))+" ago", config)
+	return fit(m.width, "reload ok "+words.Age(s.Time.Sub(s.Reload.Time))+" ago", config)
 }
 
 func (m *Model) trafficLine() string {
 	s, t := m.status, m.status.Total
 	errors := perSecond(t.ErrorRate) + " errors/s"
 	if t.ErrorRate > 0 {
-		errors = m.look.paint(red, errors)
+		errors = m.look.paint(words.Red, errors)
 	}
 	dropped := ""
 	if s.LogDropped > 0 {
-		dropped = m.look.paint(red, fmt.Sprintf("! %d log lines dropped", s.LogDropped))
+		dropped = m.look.paint(words.Red, fmt.Sprintf("! %d log lines dropped", s.LogDropped))
 	}
 	rate := perSecond(t.Rate) + " req/s"
 	if m.width < common {
 		return fit(m.width, rate, errors, "p99 "+millis(t.P99), dropped, "p50 "+millis(t.P50), fmt.Sprintf("conns %d", s.Connections))
 	}
-	return fit(m.width, rate, errors, "p50 "+millis(t.P50), "p99 "+millis(t.P99), dropped, count(s.Connections, "connection"), fmt.Sprintf("%d in flight", t.InFlight))
+	return fit(m.width, rate, errors, "p50 "+millis(t.P50), "p99 "+millis(t.P99), dropped, words.Count(s.Connections, "connection"), fmt.Sprintf("%d in flight", t.InFlight))
 }
 
 // chartLine is the last minute: requests, and errors where there is room for both.
 func (m *Model) chartLine() string {
 	t := &m.status.Total
 	if m.width < common {
-		return "req/s " + m.look.paint(green, sparkline(rates(t), min(minute, m.width-6)))
+		return "req/s " + m.look.paint(words.Green, sparkline(rates(t), min(minute, m.width-6)))
 	}
 	each := min(minute, (m.width-17)/2)
-	return "req/s " + m.look.paint(green, sparkline(rates(t), each)) + "  errors/s " + m.look.paint(red, sparkline(errorRates(t), each))
+	return "req/s " + m.look.paint(words.Green, sparkline(rates(t), each)) + "  errors/s " + m.look.paint(words.Red, sparkline(errorRates(t), each))
 }
 
 // body is the rows on the screen, and nothing below the last.
@@ -182,33 +183,23 @@ func (m *Model) body(g grid, height int) []string {
 
 // eventLines are the last events, the newest first.
 func (m *Model) eventLines(n int) []string {
-	lines := []string{m.look.paint(bold, "EVENTS")}
+	lines := []string{m.look.paint(words.Bold, "EVENTS")}
 	for i := len(m.events) - 1; i >= len(m.events)-n; i-- {
 		e := &m.events[i]
 		subject := e.Kind
 		if e.Backend != "" {
-			subject = printable(e.Backend)
+			subject = words.Plain(e.Backend)
 		}
 		if e.Server != "" {
-			subject += " " + printable(strings.TrimPrefix(e.Server, "http://"))
+			subject += " " + words.Plain(strings.TrimPrefix(e.Server, "http://"))
 		}
-		text := pad(age(m.status.Time.Sub(e.Time))+" ago", 10, true) + "  " + subject + " " + e.State
+		text := pad(words.Age(m.status.Time.Sub(e.Time))+" ago", 10, true) + "  " + subject + " " + e.State
 		if e.Reason != "" {
-			text += ": " + printable(e.Reason)
+			text += ": " + words.Plain(e.Reason)
 		}
-		lines = append(lines, m.look.paint(eventColour(e.State), cut(text, m.width)))
+		lines = append(lines, m.look.paint(words.OfEvent(e.State), cut(text, m.width)))
 	}
 	return lines
-}
-
-func eventColour(state string) string {
-	switch state {
-	case "unhealthy", "ejected", "down", "refused":
-		return red
-	case "draining":
-		return yellow
-	}
-	return ""
 }
 
 // detail is two lines about the selected row: the errors of its backend by cause, and what its columns have no room for.
@@ -220,7 +211,7 @@ func (m *Model) detail() []string {
 	causes := errorsOf(at.backend)
 	about := backendDetail(at.backend)
 	if at.server != nil {
-		about = fmt.Sprintf("%s: %s", printable(at.server.Address), stateOf(at.server))
+		about = fmt.Sprintf("%s: %s", words.Plain(at.server.Address), stateOf(at.server))
 		if why := whyOf(at.server, m.status.Time); why != "" {
 			about += " for " + why
 		}
@@ -237,11 +228,11 @@ func errorsOf(b *api.Backend) string {
 	if len(parts) == 0 {
 		parts = []string{"none"}
 	}
-	return fmt.Sprintf("errors of %s since the start: %s", printable(b.Name), strings.Join(parts, ", "))
+	return fmt.Sprintf("errors of %s since the start: %s", words.Plain(b.Name), strings.Join(parts, ", "))
 }
 
 func backendDetail(b *api.Backend) string {
-	parts := []string{printable(b.Name) + ": " + b.Policy, count(len(b.Servers), "server")}
+	parts := []string{words.Plain(b.Name) + ": " + b.Policy, words.Count(len(b.Servers), "server")}
 	for _, class := range slices.Sorted(maps.Keys(b.Traffic.Statuses)) {
 		parts = append(parts, fmt.Sprintf("%s %d", class, b.Traffic.Statuses[class]))
 	}
@@ -263,17 +254,17 @@ func largest(counts map[string]uint64) []string {
 func (m *Model) footer() string {
 	switch {
 	case m.question != nil:
-		return m.look.paint(bold, cut(m.question.text, m.width))
+		return m.look.paint(words.Bold, cut(m.question.text, m.width))
 	case m.typing:
 		return cutLeft("filter: "+m.filter+"_", m.width)
 	case m.note.bad:
-		return m.look.paint(red, cut("! "+m.note.text, m.width))
+		return m.look.paint(words.Red, cut("! "+m.note.text, m.width))
 	case m.note.text != "":
 		return cut(m.note.text, m.width)
 	}
 	filter := ""
 	if m.filter != "" {
-		filter = m.look.paint(yellow, "filter: "+m.filter+" (esc)")
+		filter = m.look.paint(words.Yellow, "filter: "+m.filter+" (esc)")
 	}
 	sort := "s sort: " + m.order.String()
 	if m.reversed {
@@ -286,7 +277,7 @@ func (m *Model) footer() string {
 func (m *Model) helpLines(height int) []string {
 	var lines []string
 	for _, b := range bindings() {
-		lines = append(lines, cut("  "+m.look.paint(bold, pad(b.name, 13, false))+b.text, m.width))
+		lines = append(lines, cut("  "+m.look.paint(words.Bold, pad(b.name, 13, false))+b.text, m.width))
 	}
 	for len(lines) < height {
 		lines = append(lines, "")

@@ -8,6 +8,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"l7/admin/api"
+	"l7/cli/words"
 )
 
 // binding is what some keys do.
@@ -92,7 +93,7 @@ func (m *Model) typed(msg tea.KeyPressMsg) tea.Cmd {
 	case "ctrl+u":
 		m.setFilter("")
 	default:
-		m.setFilter(m.filter + printable(msg.Text))
+		m.setFilter(m.filter + words.Plain(msg.Text))
 	}
 	return nil
 }
@@ -172,11 +173,11 @@ func (m *Model) askDrain() tea.Cmd {
 	switch {
 	case !ok:
 	case m.selected().server.Drained:
-		m.note = note{text: printable(r.Server) + " is drained already", looks: noteLooks}
+		m.note = note{text: words.Plain(r.Server) + " is drained already", looks: noteLooks}
 	default:
 		m.question = &question{
-			text: fmt.Sprintf("drain %s of %s? y/n", printable(r.Server), printable(r.Backend)),
-			busy: "draining " + printable(r.Server), do: m.drain(r),
+			text: fmt.Sprintf("drain %s of %s? y/n", words.Plain(r.Server), words.Plain(r.Backend)),
+			busy: "draining " + words.Plain(r.Server), do: m.drain(r),
 		}
 	}
 	return nil
@@ -189,10 +190,10 @@ func (m *Model) askUndrain() tea.Cmd {
 	case !ok:
 		return nil
 	case !m.selected().server.Drained:
-		m.note = note{text: printable(r.Server) + " is not drained", looks: noteLooks}
+		m.note = note{text: words.Plain(r.Server) + " is not drained", looks: noteLooks}
 		return nil
 	}
-	m.note = note{text: "undraining " + printable(r.Server), looks: noteLooks}
+	m.note = note{text: "undraining " + words.Plain(r.Server), looks: noteLooks}
 	return m.undrain(r)
 }
 

@@ -10,6 +10,7 @@ import (
 	tea "charm.land/bubbletea/v2"
 
 	"l7/admin/api"
+	"l7/cli/words"
 )
 
 const (
@@ -131,7 +132,7 @@ func (m *Model) update(msg tea.Msg) tea.Cmd {
 		return m.press(msg)
 	case tea.PasteMsg:
 		if m.typing {
-			m.setFilter(m.filter + printable(msg.Content))
+			m.setFilter(m.filter + words.Plain(msg.Content))
 		}
 	case tickMsg:
 		return m.tick()
@@ -191,9 +192,9 @@ func reasonOf(err error) string {
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no answer within %s", patience)
 	case errors.As(err, &call):
-		return printable(call.Err.Error())
+		return words.Plain(call.Err.Error())
 	}
-	return printable(err.Error())
+	return words.Plain(err.Error())
 }
 
 // drain asks the process to keep new work from a server.
@@ -239,7 +240,7 @@ func (m *Model) reload() tea.Cmd {
 // firstOf is the first of some lines, with how many there are besides.
 func firstOf(lines []string) string {
 	if len(lines) == 1 {
-		return printable(lines[0])
+		return words.Plain(lines[0])
 	}
-	return fmt.Sprintf("%s (and %d more)", printable(lines[0]), len(lines)-1)
+	return fmt.Sprintf("%s (and %d more)", words.Plain(lines[0]), len(lines)-1)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"l7/admin/api"
+	"l7/cli/words"
 )
 
 const (
@@ -70,23 +71,12 @@ func backendState(b *api.Backend) string {
 	return fmt.Sprintf("%s %d/%d", b.State, available, len(b.Servers))
 }
 
-// stateColour tells what should be well from what is kept away on purpose, and from what is fine.
-func stateColour(state string) string {
-	switch state {
-	case "available", "up", "serving":
-		return ""
-	case "draining", "weight 0", "not checked yet", "full":
-		return yellow
-	}
-	return red
-}
-
 // nameOf is what a row is called. That most servers are spoken to by http:// goes without saying.
 func nameOf(r row) string {
 	if r.server == nil {
-		return printable(r.backend.Name)
+		return words.Plain(r.backend.Name)
 	}
-	return printable(strings.TrimPrefix(r.server.Address, "http://"))
+	return words.Plain(strings.TrimPrefix(r.server.Address, "http://"))
 }
 
 // grid is the widths of a table in a terminal.
@@ -134,7 +124,7 @@ func (m *Model) head(g grid) string {
 	if g.last > 0 {
 		line += " " + cut("MINUTE / WHY", g.last)
 	}
-	return m.look.paint(bold, line)
+	return m.look.paint(words.Bold, line)
 }
 
 // line is a row on the screen. A selected one is reversed as a whole and has a mark of its own, for terminals without colours.
@@ -149,7 +139,7 @@ func (m *Model) line(r row, g grid, selected bool) string {
 	if colour != "" {
 		warning = "!"
 	}
-	line := mark + paint(colour, warning) + m.folded(r) + " " + paint(map[bool]string{true: bold}[r.server == nil], g.nameCell(r))
+	line := mark + paint(colour, warning) + m.folded(r) + " " + paint(map[bool]string{true: words.Bold}[r.server == nil], g.nameCell(r))
 	for i, c := range g.columns {
 		text := state
 		if i > 0 {
@@ -161,7 +151,7 @@ func (m *Model) line(r row, g grid, selected bool) string {
 		line += " " + paint(m.lastColour(r), pad(m.lastOf(r, g.last), g.last, false))
 	}
 	if selected {
-		return m.look.paint(reverse, line)
+		return m.look.paint(words.Reverse, line)
 	}
 	return strings.TrimRight(line, " ")
 }
@@ -176,9 +166,9 @@ func textOf(c column, r row) string {
 // state is the state of a row and its colour, which is empty for what is well.
 func (m *Model) state(r row) (text, colour string) {
 	if r.server == nil {
-		return backendState(r.backend), stateColour(r.backend.State)
+		return backendState(r.backend), words.OfState(r.backend.State)
 	}
-	return stateOf(r.server), stateColour(r.server.State)
+	return stateOf(r.server), words.OfState(r.server.State)
 }
 
 func (m *Model) folded(r row) string {
@@ -206,17 +196,17 @@ func (m *Model) lastOf(r row, wide int) string {
 
 func (m *Model) lastColour(r row) string {
 	if r.server == nil {
-		return green
+		return words.Green
 	}
-	return faint
+	return words.Faint
 }
 
 // whyOf is for how long a server is in its state, and why.
 func whyOf(s *api.Server, now time.Time) string {
 	if s.Changed.IsZero() {
-		return printable(s.Reason)
+		return words.Plain(s.Reason)
 	}
-	return strings.TrimSpace(age(now.Sub(s.Changed)) + " " + printable(s.Reason))
+	return strings.TrimSpace(words.Age(now.Sub(s.Changed)) + " " + words.Plain(s.Reason))
 }
 
 // minute is how many points of history there are to show.

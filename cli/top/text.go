@@ -3,20 +3,10 @@ package top
 import (
 	"fmt"
 	"strings"
-	"time"
-	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
-)
 
-// What a terminal knows looks by.
-const (
-	bold    = "1"
-	faint   = "2"
-	reverse = "7"
-	red     = "31"
-	green   = "32"
-	yellow  = "33"
+	"l7/cli/words"
 )
 
 // look is what the terminal can show beside text.
@@ -24,10 +14,10 @@ type look struct{ colour bool }
 
 // paint gives a text a look by its number.
 func (l look) paint(number, text string) string {
-	if !l.colour || number == "" || text == "" {
+	if !l.colour {
 		return text
 	}
-	return "\x1b[" + number + "m" + text + "\x1b[0m"
+	return words.Paint(number, text)
 }
 
 // cells is how wide a text is on the screen. Nearly all texts are ASCII, and need no look into the tables of Unicode.
@@ -83,16 +73,6 @@ func fit(wide int, parts ...string) string {
 	return line
 }
 
-// printable makes a text fit for a terminal: what a server answered may be part of a reason.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, text)
-}
-
 // The figures have at most six characters, which is what their columns have room for.
 
 // perSecond is how much there is of something in a second.
@@ -127,26 +107,4 @@ func millis(ms float64) string {
 		return fmt.Sprintf("%.1fs", ms/1000)
 	}
 	return fmt.Sprintf("%.0fs", ms/1000)
-}
-
-// age is a length of time in the two units that matter.
-func age(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%ds", max(d, 0)/time.Second)
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", d/time.Minute, d%time.Minute/time.Second)
-	case d < day:
-		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
-	}
-	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
-}
-
-// count is a number of things.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
