@@ -49,6 +49,7 @@ type App struct {
 	access   *access
 	room     *admin.Server
 	reloads  reloads
+	undrains undrains
 	ending   chan struct{} // closed when nothing is watched any more
 	phase    phase
 
@@ -123,7 +124,7 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 	}
 	a.level.Store(levelOf(plan))
 	a.adopt(plan)
-	before.drain(plan.Snapshot)
+	before.drain(plan.Snapshot, &a.undrains)
 	commit()
 	go a.watchRates(a.ending)
 	go a.warnOfExpiry(a.ending)

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"l7/admin"
@@ -19,10 +18,7 @@ import (
 )
 
 // control is what the admin room may ask an App and tell it. All methods may be called concurrently.
-type control struct {
-	*App
-	undrains undrains
-}
+type control struct{ *App }
 
 var _ admin.Process = (*control)(nil)
 
@@ -160,31 +156,3 @@ func (c *control) Events() []api.Event { return c.events.all() }
 
 // Follow delivers each event from now on.
 func (c *control) Follow() (followed <-chan api.Event, stop func()) { return c.events.follow() }
-
-// undrains end drains that were asked for some time only.
-type undrains struct {
-	mu     sync.Mutex // guards all below
-	timers map[*balancer.Standing]*time.Timer
-}
-
-// set forgets what was asked for before about the server, and undrains it after some time; 0: not by itself.
-func (u *undrains) set(s *balancer.Standing, after time.Duration, drained bool) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if before := u.timers[s]; before != nil {
-		before.Stop()
-		delete(u.timers, s)
-	}
-	if !drained || after <= 0 {
-		return
-	}
-	if u.timers == nil {
-		u.timers = map[*balancer.Standing]*time.Timer{}
-	}
-	u.timers[s] = time.AfterFunc(after, func() {
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		delete(u.timers, s)
-		s.Drain(false)
-	})
-}

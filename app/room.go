@@ -45,7 +45,7 @@ func (a *App) openRoom(plan *Plan) (*admin.Opening, error) {
 
 // newRoom makes the admin room, which nobody can enter yet.
 func (a *App) newRoom() *admin.Server {
-	c := &control{App: a}
+	c := &control{a}
 	return admin.New(c, a.log, admin.NewMetrics(c, a.identity.version), page.Handler())
 }
 

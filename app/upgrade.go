@@ -53,8 +53,9 @@ type carried struct {
 
 // drainedServer is one that was taken out of a backend by hand.
 type drainedServer struct {
-	Backend string `json:"backend"`
-	Server  string `json:"server"`
+	Backend string    `json:"backend"`
+	Server  string    `json:"server"`
+	Until   time.Time `json:"until,omitzero"` // when it gets work again; zero: when it is told to
 }
 
 func (a *App) carry() carried {
@@ -62,7 +63,7 @@ func (a *App) carry() carried {
 	for _, backend := range a.server.Snapshot().Views() {
 		for _, m := range backend.Members() {
 			if m.IsDrained() {
-				c.Drained = append(c.Drained, drainedServer{backend.Name(), m.Name()})
+				c.Drained = append(c.Drained, drainedServer{backend.Name(), m.Name(), a.undrains.when(m.Standing)})
 			}
 		}
 	}
@@ -70,11 +71,17 @@ func (a *App) carry() carried {
 }
 
 // drain takes the servers out that were out before, as far as the config still has them.
-func (c *carried) drain(snapshot *server.Snapshot) {
+func (c *carried) drain(snapshot *server.Snapshot, undrains *undrains) {
 	for _, backend := range snapshot.Views() {
 		for _, m := range backend.Members() {
-			if slices.Contains(c.Drained, drainedServer{backend.Name(), m.Name()}) {
-				m.Drain(true)
+			same := func(d drainedServer) bool { return d.Backend == backend.Name() && d.Server == m.Name() }
+			i := slices.IndexFunc(c.Drained, same)
+			if i < 0 {
+				continue
+			}
+			m.Drain(true)
+			if until := c.Drained[i].Until; !until.IsZero() {
+				undrains.set(m.Standing, max(time.Until(until), time.Millisecond), true)
 			}
 		}
 	}

@@ -38,6 +38,8 @@ func TestWhatIsCarriedOver(t *testing.T) {
 			m.Drain(view.Name() == "a.com")
 		}
 	}
+	timed := before.server.Snapshot().Views()[0].Members()[1]
+	before.undrains.set(timed.Standing, time.Second, true)
 	state, err := json.Marshal(before.carry())
 	require.NoError(t, err)
 	require.Len(t, drained(before), 2)
@@ -45,8 +47,12 @@ func TestWhatIsCarriedOver(t *testing.T) {
 	after := running(t, Self{}, "backends: {a.com: {servers: ['127.0.0.1:2', '127.0.0.1:3']}, b.com: {servers: ['127.0.0.1:1', '127.0.0.1:2']}}")
 	c := &carried{}
 	require.NoError(t, json.Unmarshal(state, c))
-	c.drain(after.server.Snapshot())
-	require.Equal(t, []drainedServer{{"a.com", "http://127.0.0.1:2"}}, drained(after))
+	c.drain(after.server.Snapshot(), &after.undrains)
+	got := drained(after)
+	require.Len(t, got, 1)
+	require.Equal(t, []string{"a.com", "http://127.0.0.1:2"}, []string{got[0].Backend, got[0].Server})
+	require.WithinDuration(t, before.undrains.when(timed.Standing), got[0].Until, time.Second/4)
+	require.Eventually(t, func() bool { return len(drained(after)) == 0 }, 20*time.Second, time.Millisecond, "it is drained without end")
 	require.Equal(t, before.parts.Secret, c.Secret)
 	require.NoError(t, before.Drain())
 	require.NoError(t, after.Drain())
