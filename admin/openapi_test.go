@@ -223,6 +223,7 @@ func TestOpenAPITypes(t *testing.T) {
 		api.Backend{},
 		api.Certificate{},
 		api.Server{},
+		api.Check{},
 		api.Event{},
 		api.History{},
 		api.Reload{},

@@ -16,7 +16,7 @@ import (
 )
 
 // authority notes what a listener wants certificates for, and from whom. file finds the files that the config names.
-func (l *listening) authority(where []string, from *config.ACME, file func(string) string) acme.Account {
+func (l *listening) authority(where []string, from *config.ACME, file func(string) string) acme.Settings {
 	challenge := func(name string) bool { return len(from.Challenges) == 0 || slices.Contains(from.Challenges, name) }
 	account := acme.Account{
 		Email: from.Email, CA: from.CA, Storage: file(from.Storage), HTTP01: challenge("http-01"), TLSALPN01: challenge("tls-alpn-01"),
@@ -39,8 +39,20 @@ func (l *listening) authority(where []string, from *config.ACME, file func(strin
 	if len(hosts) == 0 {
 		l.warnings = append(l.warnings, "listener "+strings.Join(where[:2], " ")+": no certificate is asked for: no backend has an exact host, and acme names no hosts")
 	}
-	l.authorities = append(l.authorities, acme.Settings{Account: account, Hosts: hosts})
-	return account
+	wanted := acme.Settings{Account: account, Hosts: hosts}
+	l.authorities = append(l.authorities, wanted)
+	return wanted
+}
+
+// firstHost is the host whose certificate is the default: the first that the config lists, or else of all in their order; empty: none.
+func firstHost(listed, all []string) string {
+	if len(listed) > 0 {
+		all = normal(listed[:1])
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return all[0]
 }
 
 // proofs answers authorities on plain listeners; it is nil where none is told to ask there.
@@ -79,9 +91,11 @@ func normal(keys []string) []string {
 type sources struct {
 	files *certs.Keeper
 	acme  *acme.Manager
+	first string // the host whose certificate of an authority is the default where there is none in files; empty: none
 }
 
-// get is for tls.Config: a certificate for just that name from a file, or else from an authority, or else the default.
+// get is for tls.Config: a certificate for just that name from a file, or else from an authority, or else the default. Where one is to come
+// for that name, a default of an authority is none: the log shall say why it does not come.
 func (s sources) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if cert, err := s.acme.Challenge(hello); cert != nil || err != nil {
 		return cert, err
@@ -94,8 +108,16 @@ func (s sources) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return cert, nil
 	}
 	cert, err := s.files.GetCertificate(hello)
-	if err != nil && missing != nil {
-		err = missing
+	switch {
+	case err == nil:
+		return cert, nil
+	case missing != nil:
+		return nil, missing
 	}
-	return cert, err
+	first := *hello
+	first.ServerName = s.first
+	if cert, missing = s.acme.GetCertificate(&first); cert != nil || missing != nil {
+		return cert, missing
+	}
+	return nil, err
 }

@@ -47,6 +47,7 @@ func (a *App) followCertificates(files []string) {
 	if err := a.certWatcher.Set(files...); err != nil {
 		a.log.Warn().Err(err).Strs("files", files).Msg("changes of the certificates are noticed only now and then")
 	}
+	a.readAgain()
 }
 
 // unfollow ends the watching.

@@ -83,6 +83,9 @@ func (a *App) serverStatus(m *balancer.Member) api.Server {
 		last := history[len(history)-1]
 		s.Reason, s.Changed = last.Reason, last.Time
 	}
+	if last := m.LastCheck(); last != nil {
+		s.Check = &api.Check{Time: last.Began, Reason: last.Reason}
+	}
 	return s
 }
 

@@ -18,11 +18,17 @@ import (
 	"l7/server"
 )
 
-// keepers are the certificates in force, by listener. All methods may be called concurrently.
+// keepers are what was read of the files of listeners, and is in force. All methods may be called concurrently.
 type keepers struct {
 	mu   sync.Mutex // guards all below
-	of   map[config.ListenAddress]*certs.Keeper
+	kept kept
 	self *selfSigned // nil until one is wanted
+}
+
+// kept is what listeners read of files.
+type kept struct {
+	certs   map[config.ListenAddress]*certs.Keeper
+	clients []*certs.Clients
 }
 
 // selfSigned is a certificate of our own making. A reload keeps it, or clients would have to trust another one.
@@ -52,26 +58,33 @@ func (k *keepers) selfSigned() (*selfSigned, error) {
 func (k *keepers) get(address config.ListenAddress) *certs.Keeper {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.of[address]
+	return k.kept.certs[address]
 }
 
-func (k *keepers) set(of map[config.ListenAddress]*certs.Keeper) {
+func (k *keepers) set(kept kept) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.of = of
+	k.kept = kept
 }
 
-// all are the keepers in force.
+// all are the certificates in force.
 func (k *keepers) all() []*certs.Keeper {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return slices.Collect(maps.Values(k.of))
+	return slices.Collect(maps.Values(k.kept.certs))
+}
+
+// clients are what is in force for certificates of clients.
+func (k *keepers) clients() []*certs.Clients {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.kept.clients
 }
 
 // listening is what a config makes of its listeners.
 type listening struct {
 	listens  []server.Listen
-	keepers  map[config.ListenAddress]*certs.Keeper
+	keepers  kept
 	files    []string // of TLS, to be watched
 	warnings []string
 	findings []config.Finding
@@ -82,12 +95,12 @@ type listening struct {
 
 // listeners reads what the listeners of a config need. Nothing of it is in force yet.
 func listeners(loaded *config.Loaded, cfg *config.Config, parts Parts) *listening {
-	l := &listening{keepers: map[config.ListenAddress]*certs.Keeper{}, hosts: exactHosts(cfg)}
+	l := &listening{keepers: kept{certs: map[config.ListenAddress]*certs.Keeper{}}, hosts: exactHosts(cfg)}
 	for i := range cfg.Listen {
 		from := &cfg.Listen[i]
 		mode, _ := strconv.ParseUint(from.Mode, 8, 32) // it was checked when it was loaded
 		l.listens = append(l.listens, server.Listen{
-			Address: from.Address, Mode: uint32(mode),
+			Address: from.Address, Mode: uint32(mode), Owner: l.owner(i, from),
 			Rules: server.Rules{Proxies: from.ProxyProtocol.Trusted, Allow: from.Allow, Deny: from.Deny, Redirect: from.RedirectHTTPS},
 		})
 		if from.TLS.On() {
@@ -95,6 +108,18 @@ func listeners(loaded *config.Loaded, cfg *config.Config, parts Parts) *listenin
 		}
 	}
 	return l
+}
+
+// owner finds whom a unix socket is to belong to.
+func (l *listening) owner(i int, from *config.Listener) *server.Owner {
+	if from.Owner == "" {
+		return nil
+	}
+	owner, err := server.LookUpOwner(from.Owner)
+	if err != nil {
+		l.findings = append(l.findings, config.Finding{Path: []string{"listen", strconv.Itoa(i), "owner"}, Text: err.Error()})
+	}
+	return owner
 }
 
 // beside returns a function that finds a file by a name that is meant from the folder of the config file.
@@ -113,7 +138,6 @@ func (l *listening) secure(i int, from *config.Listener, file func(string) strin
 	t := &from.TLS
 	options := certs.ServerOptions{
 		MinVersion: t.MinVersion, CipherSuites: t.CipherSuites, StrictSNI: t.StrictSNI, Tickets: parts.tickets,
-		ClientAuth: t.ClientAuth, ClientCA: file(t.ClientCA), ClientCRL: file(t.ClientCRL),
 	}
 	if t.Certificate == "self" {
 		own, err := parts.certs.selfSigned()
@@ -131,20 +155,33 @@ func (l *listening) secure(i int, from *config.Listener, file func(string) strin
 		}
 		options.GetCertificate = keeper.GetCertificate
 		if t.ACME.On() {
-			options.GetCertificate = sources{keeper, parts.acme}.get
-			if l.authority(where, &t.ACME, file).TLSALPN01 {
+			wanted := l.authority(where, &t.ACME, file)
+			options.GetCertificate = sources{keeper, parts.acme, firstHost(t.ACME.Hosts, wanted.Hosts)}.get
+			if wanted.TLSALPN01 {
 				options.Protos = []string{acme.Protocol}
 			}
 		}
 	}
-	cfg, warnings, err := certs.NewServerConfig(options)
+	clients, err := l.clients(t, file)
+	if err == nil {
+		options.Clients = clients
+		l.listens[len(l.listens)-1].TLS, err = certs.NewServerConfig(options)
+	}
 	if err != nil {
 		l.findings = append(l.findings, config.Finding{Path: where, Text: err.Error()})
-		return
 	}
-	l.files = append(l.files, options.Files()...)
+}
+
+// clients reads whose certificates a listener's clients may show; nil: they are not asked.
+func (l *listening) clients(t *config.TLS, file func(string) string) (*certs.Clients, error) {
+	clients, warnings, err := certs.NewClients(t.ClientAuth, file(t.ClientCA), file(t.ClientCRL))
+	if clients == nil {
+		return nil, err
+	}
+	l.keepers.clients = append(l.keepers.clients, clients)
+	l.files = append(l.files, clients.Files()...)
 	l.warnings = append(l.warnings, warnings...)
-	l.listens[len(l.listens)-1].TLS = cfg
+	return clients, nil
 }
 
 // keep reads the certificates of a listener's files.
@@ -157,7 +194,7 @@ func (l *listening) keep(from *config.Listener, file func(string) string, parts 
 	if err != nil {
 		return nil, err
 	}
-	l.keepers[from.Address] = keeper
+	l.keepers.certs[from.Address] = keeper
 	l.files = append(l.files, keeper.Files()...)
 	l.warnings = append(l.warnings, warnings...)
 	return keeper, nil
@@ -179,8 +216,11 @@ func (l *listening) blame(err error, where []string) {
 	}
 }
 
-// renewCertificates reads the files of the certificates again, because some have changed.
+// renewCertificates reads the files of certificates, authorities and revocations again, because some have changed. It waits for a reload
+// that is under way, which may have read them before they changed.
 func (a *App) renewCertificates() {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
 	for _, keeper := range a.parts.certs.all() {
 		warnings, err := keeper.Reload()
 		if err != nil {
@@ -193,12 +233,43 @@ func (a *App) renewCertificates() {
 			a.log.Info().Str("file", e.File).Strs("names", e.Names).Time("until", e.NotAfter).Msg("certificate in use")
 		}
 	}
+	a.renewClients()
+}
+
+// readAgain reads again what may have changed after it was read for the config in force, and before it was watched. Which certificates are
+// broken has been said when they were read.
+func (a *App) readAgain() {
+	for _, keeper := range a.parts.certs.all() {
+		_, _ = keeper.Reload()
+	}
+	a.renewClients()
+}
+
+// renewClients reads the files about certificates of clients again.
+func (a *App) renewClients() {
+	for _, clients := range a.parts.certs.clients() {
+		changed, err := clients.Reload()
+		switch {
+		case err != nil:
+			a.log.Error().Err(err).Msg("cannot renew client_ca and client_crl; what was read before stays in force")
+		case changed:
+			a.log.Info().Strs("files", clients.Files()).Msg("client_ca and client_crl renewed")
+			a.warnOfLists(clients)
+		}
+	}
+}
+
+// warnOfLists logs the CRLs that are out of date.
+func (a *App) warnOfLists(clients *certs.Clients) {
+	for _, w := range clients.Warnings(time.Now()) {
+		a.log.Warn().Msg(w)
+	}
 }
 
 // expiring is when a certificate is worth a warning each day.
 const expiring = 14 * 24 * time.Hour
 
-// warnOfExpiry logs the certificates that end soon, once a day, until stop is closed.
+// warnOfExpiry logs the certificates that end soon and the CRLs that are out of date, once a day, until stop is closed.
 func (a *App) warnOfExpiry(stop <-chan struct{}) {
 	tick := time.NewTicker(24 * time.Hour)
 	defer tick.Stop()
@@ -217,6 +288,9 @@ func (a *App) warnOfExpiry(stop <-chan struct{}) {
 		}
 		select {
 		case <-tick.C:
+			for _, clients := range a.parts.certs.clients() { // at the start they are warned of where they are read
+				a.warnOfLists(clients)
+			}
 		case <-stop:
 			return
 		}

@@ -1,9 +1,9 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -20,7 +20,7 @@ import (
 func running(t *testing.T, self Self, yaml string) *App {
 	t.Helper()
 	file := configFile(t, "listen: '127.0.0.1:0'\nadmin: {socket: 'off'}\n"+yaml)
-	a, err := Start(Source{Args: config.Args{File: file}, Self: self}, zerolog.New(&bytes.Buffer{}), &bytes.Buffer{})
+	a, err := Start(Source{Args: config.Args{File: file}, Self: self}, zerolog.New(io.Discard), io.Discard)
 	require.NoError(t, err)
 	return a
 }

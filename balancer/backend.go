@@ -149,6 +149,7 @@ func (b *Backend) Activate() {
 		m.KeepIdle(b.options.Idle)
 		if b.check.Path == "" {
 			m.verdict.Store(unknown)
+			m.checked.Store(nil)
 			continue
 		}
 		key := health.Key{Address: m.Name(), Transport: m.Server.key.transport, Check: b.check}

@@ -3,9 +3,11 @@ package balancer
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"l7/config"
 	"l7/exchange"
 )
 
@@ -52,5 +54,18 @@ func TestAPickAllocatesNothing(t *testing.T) {
 			r.Key++
 			b.charge(b.pick(r, at), at)
 		}), policy)
+	}
+}
+
+// BenchmarkWait is the way through an empty queue to a place that is free.
+func BenchmarkWait(b *testing.B) {
+	backend, r := picking(b, "first", 3), NewRequest(exchange.New())
+	backend.shared.queue.configure(config.Queue{Length: 10, Timeout: time.Second})
+	b.ReportAllocs()
+	for b.Loop() {
+		r.at, r.patience = now(), 0
+		if m, failure := backend.wait(r); m == nil {
+			b.Fatal(failure)
+		}
 	}
 }

@@ -27,8 +27,9 @@ type Standing struct {
 	backend  string
 	name     string // the address as text
 	registry *Registry
-	eject    health.Ejection // by requests that failed
-	verdict  atomic.Uint32   // of active checks
+	eject    health.Ejection               // by requests that failed
+	verdict  atomic.Uint32                 // of active checks
+	checked  atomic.Pointer[health.Result] // the last check; nil: there was none
 	drained  atomic.Bool
 	ejected  atomic.Uint64 // how often
 	inFlight atomic.Int64
@@ -77,6 +78,12 @@ func (s *Standing) Ejections() uint64 { return s.ejected.Load() }
 
 // History are the last changes of the server's state, the oldest first.
 func (s *Standing) History() []Change { return s.history.all() }
+
+// Checked implements health.Reporter.
+func (s *Standing) Checked(r health.Result) { s.checked.Store(&r) }
+
+// LastCheck is what came of the last active check; nil: there was none.
+func (s *Standing) LastCheck() *health.Result { return s.checked.Load() }
 
 // Report implements health.Reporter.
 func (s *Standing) Report(v health.Verdict) {

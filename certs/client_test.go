@@ -52,7 +52,7 @@ func TestClientVersionAndCertificate(t *testing.T) {
 	old := &tls.Config{GetCertificate: get, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 	require.ErrorContains(t, connect(t, old, clientConfig(t, ClientOptions{CAFile: ca.file}).For("a.test")).clientErr, "protocol version")
 
-	server := serverConfig(t, ServerOptions{GetCertificate: get, ClientAuth: "require", ClientCA: clients.file})
+	server := serverConfig(t, ServerOptions{GetCertificate: get, Clients: clientsOf(t, "require", clients.file, "")})
 	pair := clients.named(t, "l7.test")
 	o := ClientOptions{CAFile: ca.file, Cert: pair.Cert, Key: pair.Key}
 	require.Equal(t, []string{ca.file, pair.Cert, pair.Key}, o.Files())

@@ -122,6 +122,14 @@ func (a *authority) named(t testing.TB, names ...string) Pair {
 // revoke writes a CRL file, which is to be renewed by a time.
 func (a *authority) revoke(t testing.TB, next time.Time, extensions []pkix.Extension, serials ...*big.Int) (file string) {
 	t.Helper()
+	file = filepath.Join(t.TempDir(), "crl.pem")
+	write(t, file, a.list(t, next, extensions, serials...))
+	return file
+}
+
+// list is the text of a CRL.
+func (a *authority) list(t testing.TB, next time.Time, extensions []pkix.Extension, serials ...*big.Int) []byte {
+	t.Helper()
 	list := &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: next.Add(-24 * time.Hour), NextUpdate: next, ExtraExtensions: extensions}
 	for _, serial := range serials {
 		e := x509.RevocationListEntry{SerialNumber: serial, RevocationTime: time.Now()}
@@ -129,9 +137,7 @@ func (a *authority) revoke(t testing.TB, next time.Time, extensions []pkix.Exten
 	}
 	raw, err := x509.CreateRevocationList(rand.Reader, list, a.cert, a.key)
 	require.NoError(t, err)
-	file = filepath.Join(t.TempDir(), "crl.pem")
-	write(t, file, pemOf("X509 CRL", raw))
-	return file
+	return pemOf("X509 CRL", raw)
 }
 
 func pemOf(kind string, raw []byte) []byte {
@@ -154,10 +160,18 @@ func keeper(t testing.TB, pairs ...Pair) *Keeper {
 
 func serverConfig(t testing.TB, o ServerOptions) *tls.Config {
 	t.Helper()
-	config, warnings, err := NewServerConfig(o)
+	config, err := NewServerConfig(o)
+	require.NoError(t, err)
+	return config
+}
+
+// clientsOf asks clients for certificates of an authority.
+func clientsOf(t testing.TB, mode, ca, crl string) *Clients {
+	t.Helper()
+	c, warnings, err := NewClients(mode, ca, crl)
 	require.NoError(t, err)
 	require.Empty(t, warnings)
-	return config
+	return c
 }
 
 // plain is a server's config with certificates and no options.

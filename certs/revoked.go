@@ -17,33 +17,43 @@ func (e *RevokedError) Error() string {
 	return fmt.Sprintf("the certificate of %s, serial number %s, has been revoked", subject(e.Certificate), e.Certificate.SerialNumber)
 }
 
-// revoked holds what authorities have revoked. A serial number means something with its issuer alone.
-type revoked map[revocation]struct{}
+// revoked holds what authorities have revoked. Nil is nothing.
+type revoked struct {
+	file    string
+	entries map[revocation]struct{}
+	until   []time.Time // by when each CRL of the file is to be renewed; zero: it does not say
+}
 
+// revocation is one certificate: a serial number means something with its issuer alone.
 type revocation struct{ issuer, serial string }
 
-// readRevoked reads a file of CRLs, each of which one of the authorities must have signed. One that is out of date is used all the
-// same, with a warning: what it lists is revoked for good, and to refuse everybody would be worse.
-func readRevoked(path string, authorities []*x509.Certificate) (r revoked, warnings []string, err error) {
-	text, err := readFile(path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot use %q: %w", path, err)
-	}
-	r = revoked{}
+// parseRevoked reads the text of a file of CRLs, each of which one of the authorities must have signed. One that is out of date is used
+// all the same, with a warning: what it lists is revoked for good, and to refuse everybody would be worse.
+func parseRevoked(file string, text []byte, authorities []*x509.Certificate) (*revoked, error) {
+	r := &revoked{file: file, entries: map[revocation]struct{}{}}
 	for i, raw := range listsIn(text) {
 		list, err := x509.ParseRevocationList(raw)
 		if err == nil {
 			err = checkList(list, authorities)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("cannot use CRL %d of %q: %w", i+1, path, err)
+			return nil, fmt.Errorf("cannot use CRL %d of %q: %w", i+1, file, err)
 		}
 		r.add(list)
-		if next := list.NextUpdate; !next.IsZero() && time.Now().After(next) {
-			warnings = append(warnings, fmt.Sprintf("CRL %d of %q is out of date: it was to be renewed by %s", i+1, path, clock(next)))
+	}
+	return r, nil
+}
+
+func (r *revoked) warnings(now time.Time) (found []string) {
+	if r == nil {
+		return nil
+	}
+	for i, next := range r.until {
+		if !next.IsZero() && now.After(next) {
+			found = append(found, fmt.Sprintf("CRL %d of %q is out of date: it was to be renewed by %s", i+1, r.file, clock(next)))
 		}
 	}
-	return r, warnings, nil
+	return found
 }
 
 // listsIn returns the CRLs of a PEM file, or the text itself as a DER file is one CRL.
@@ -79,17 +89,21 @@ func checkList(list *x509.RevocationList, authorities []*x509.Certificate) error
 	return fmt.Errorf("it is not signed as it should be: %w", wrong)
 }
 
-func (r revoked) add(list *x509.RevocationList) {
+func (r *revoked) add(list *x509.RevocationList) {
+	r.until = append(r.until, list.NextUpdate)
 	for _, e := range list.RevokedCertificateEntries {
-		r[revocation{string(list.RawIssuer), string(e.SerialNumber.Bytes())}] = struct{}{}
+		r.entries[revocation{string(list.RawIssuer), string(e.SerialNumber.Bytes())}] = struct{}{}
 	}
 }
 
 // verify is for tls.Config.VerifyConnection. A client without a certificate passes: whether it needs one has been settled.
-func (r revoked) verify(state tls.ConnectionState) error {
+func (r *revoked) verify(state tls.ConnectionState) error {
+	if r == nil {
+		return nil
+	}
 	for _, chain := range state.VerifiedChains {
 		for _, cert := range chain {
-			if _, is := r[revocation{string(cert.RawIssuer), string(cert.SerialNumber.Bytes())}]; is {
+			if _, is := r.entries[revocation{string(cert.RawIssuer), string(cert.SerialNumber.Bytes())}]; is {
 				return &RevokedError{cert}
 			}
 		}

@@ -13,16 +13,16 @@ type ServerOptions struct {
 	MinVersion   string   // "1.2" or "1.3"; "" is 1.2
 	CipherSuites []string // of TLS 1.2, by IANA name; none is all with forward secrecy and AEAD. Those of 1.3 are always on
 
-	ClientAuth string // "off" (or ""), "request" (one that is given must be valid) or "require"
-	ClientCA   string // file of the authorities of client certificates
-	ClientCRL  string // file of what they have revoked, PEM or DER; "" is no check
+	Clients *Clients // whose certificates are asked for; nil asks for none
 
 	// StrictSNI refuses a client that asks for a name which no certificate is for, or for none, in place of showing it the default.
 	StrictSNI      bool
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 	Tickets *Tickets // those of the process; nil leaves the keys to crypto/tls, which changes them daily
-	Protos  []string // ALPN protocols besides http/1.1, as ACME needs one
+	// Protos are ALPN protocols besides http/1.1, as ACME needs one. Who offers such a one alone is not asked for a certificate, so its
+	// connection is to be closed after the handshake.
+	Protos []string
 }
 
 // NameError says that no certificate is for the name that a client asked for. It is returned with ServerOptions.StrictSNI alone.
@@ -36,10 +36,9 @@ func (e *NameError) Error() string {
 }
 
 // NewServerConfig returns a config that offers http/1.1 alone: a client that insists on another protocol is refused (RFC 7301 section
-// 3.2), and one that names none passes. It is not to be cloned: a clone does not get new ticket keys. Files are read now, so another
-// config is made when they change.
-func NewServerConfig(o ServerOptions) (config *tls.Config, warnings []string, err error) {
-	config = &tls.Config{
+// 3.2), and one that names none passes. It is not to be cloned: a clone does not get new ticket keys.
+func NewServerConfig(o ServerOptions) (*tls.Config, error) {
+	config := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     append([]string{"http/1.1"}, o.Protos...),
 		GetCertificate: o.GetCertificate,
@@ -48,19 +47,16 @@ func NewServerConfig(o ServerOptions) (config *tls.Config, warnings []string, er
 		config.GetCertificate = strict(o.GetCertificate)
 	}
 	if err := o.setVersions(config); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if warnings, err = o.setClientAuth(config); err != nil {
-		return nil, nil, err
+	if o.Clients != nil {
+		o.Clients.attach(config, o.Protos)
 	}
 	if o.Tickets != nil {
 		o.Tickets.attach(config)
 	}
-	return config, warnings, nil
+	return config, nil
 }
-
-// Files are the files to watch, besides those of certificates.
-func (o ServerOptions) Files() []string { return given(o.ClientCA, o.ClientCRL) }
 
 func (o ServerOptions) setVersions(config *tls.Config) (err error) {
 	switch o.MinVersion {
@@ -115,40 +111,6 @@ func whatSuite(name string) string {
 		}
 	}
 	return "not known"
-}
-
-func (o ServerOptions) setClientAuth(config *tls.Config) (warnings []string, err error) {
-	switch o.ClientAuth {
-	case "", "off":
-		if o.ClientCA != "" || o.ClientCRL != "" {
-			return nil, errors.New("cannot use client_ca or client_crl while client_auth is off")
-		}
-		return nil, nil
-	case "request":
-		config.ClientAuth = tls.VerifyClientCertIfGiven
-	case "require":
-		config.ClientAuth = tls.RequireAndVerifyClientCert
-	default:
-		return nil, fmt.Errorf("cannot use client_auth %q: it is off, request or require", o.ClientAuth)
-	}
-	if o.ClientCA == "" { // or else it would be every authority that the system trusts
-		return nil, fmt.Errorf("cannot use client_auth %q without client_ca", o.ClientAuth)
-	}
-	authorities, _, err := readCertificates(o.ClientCA)
-	if err != nil {
-		return nil, err
-	}
-	config.ClientCAs = pool(authorities)
-	if o.ClientCRL == "" {
-		return nil, nil
-	}
-	revoked, warnings, err := readRevoked(o.ClientCRL, authorities)
-	if err != nil {
-		return nil, err
-	}
-	// Unlike VerifyPeerCertificate it is called for a resumed session too.
-	config.VerifyConnection = revoked.verify
-	return warnings, nil
 }
 
 // strict refuses names that the certificate is not for, wherever it comes from. A resumed session shows no certificate, so it is not

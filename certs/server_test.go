@@ -4,12 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
-	"encoding/pem"
-	"errors"
-	"math/big"
-	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -75,12 +69,9 @@ func TestALPN(t *testing.T) {
 }
 
 func TestServerOptionsRefused(t *testing.T) {
-	ca, other := newAuthority(t, "ca"), newAuthority(t, "other")
-	bad := ca.named(t, "a.test").Cert
-	write(t, bad, []byte("garbled"))
 	f := func(o ServerOptions, want ...string) {
 		t.Helper()
-		config, _, err := NewServerConfig(o)
+		config, err := NewServerConfig(o)
 		require.Nil(t, config)
 		for _, text := range want {
 			require.ErrorContains(t, err, text)
@@ -91,124 +82,6 @@ func TestServerOptionsRefused(t *testing.T) {
 	f(ServerOptions{CipherSuites: []string{"TLS_RSA_WITH_AES_128_CBC_SHA"}}, "insecure", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
 	f(ServerOptions{CipherSuites: []string{"TLS_AES_128_GCM_SHA256"}}, "of TLS 1.3")
 	f(ServerOptions{MinVersion: "1.3", CipherSuites: []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}}, "cipher_suites with min_version 1.3")
-	f(ServerOptions{ClientAuth: "maybe"}, `client_auth "maybe"`)
-	f(ServerOptions{ClientAuth: "require"}, "without client_ca")
-	f(ServerOptions{ClientCA: ca.file}, "while client_auth is off")
-	f(ServerOptions{ClientAuth: "off", ClientCRL: "x"}, "while client_auth is off")
-	f(ServerOptions{ClientAuth: "request", ClientCA: "missing.pem"}, `"missing.pem"`, "no such file")
-	f(ServerOptions{ClientAuth: "request", ClientCA: bad}, bad, "no certificate")
-
-	crl := func(file, want string) {
-		t.Helper()
-		f(ServerOptions{ClientAuth: "require", ClientCA: ca.file, ClientCRL: file}, file, want)
-	}
-	crl("missing.pem", "no such file")
-	crl(bad, "CRL 1 of")
-	later := time.Now().Add(time.Hour)
-	crl(other.revoke(t, later, nil), "no authority in client_ca is its issuer")
-	forged := newAuthority(t, "ca") // of the same name, with another key
-	crl(forged.revoke(t, later, nil), "not signed as it should be")
-	critical := pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}
-	crl(ca.revoke(t, later, []pkix.Extension{critical}), "2.5.29.28")
-}
-
-func TestClientAuth(t *testing.T) {
-	ca, other, clients := newAuthority(t, "ca"), newAuthority(t, "other"), newAuthority(t, "clients")
-	get := keeper(t, ca.named(t, "a.test")).GetCertificate
-	good, strange := clientPair(t, clients.named(t, "client")), clientPair(t, other.named(t, "client"))
-	f := func(mode string, version uint16, certs []tls.Certificate, ok bool) {
-		t.Helper()
-		o := ServerOptions{GetCertificate: get, ClientAuth: mode}
-		if mode != "off" {
-			o.ClientCA = clients.file
-		}
-		client := &tls.Config{RootCAs: ca.pool(), ServerName: "a.test", MaxVersion: version}
-		if certs != nil {
-			// Even one that the server has not asked for: Certificates would keep it back.
-			client.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &certs[0], nil }
-		}
-		got := connect(t, serverConfig(t, o), client)
-		require.Equal(t, ok, got.clientErr == nil, "%v, %v", got.clientErr, got.serverErr)
-		require.Equal(t, ok, got.serverErr == nil, "%v, %v", got.clientErr, got.serverErr)
-	}
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		f("off", version, nil, true)
-		f("off", version, good, true)
-		f("request", version, nil, true)
-		f("request", version, good, true)
-		f("request", version, strange, false)
-		f("require", version, nil, false)
-		f("require", version, good, true)
-		f("require", version, strange, false)
-	}
-}
-
-// Whoever is revoked is refused, with a session from before as well.
-func TestRevoked(t *testing.T) {
-	ca, clients := newAuthority(t, "ca"), newAuthority(t, "clients")
-	bad, good := clients.named(t, "bad.client"), clients.named(t, "good.client")
-	o := ServerOptions{
-		GetCertificate: keeper(t, ca.named(t, "a.test")).GetCertificate,
-		ClientAuth:     "require", ClientCA: clients.file, Tickets: NewTickets(nil),
-	}
-	require.Equal(t, []string{clients.file}, o.Files())
-	before := serverConfig(t, o)
-	o.ClientCRL = clients.revoke(t, time.Now().Add(time.Hour), nil, parsed(t, bad).SerialNumber, big.NewInt(7))
-	require.Equal(t, []string{clients.file, o.ClientCRL}, o.Files())
-	after := serverConfig(t, o)
-	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		client := func(p Pair) *tls.Config {
-			return &tls.Config{
-				RootCAs: ca.pool(), ServerName: "a.test", MaxVersion: version,
-				Certificates: clientPair(t, p), ClientSessionCache: tls.NewLRUClientSessionCache(1),
-			}
-		}
-		refused := func(o outcome) {
-			t.Helper()
-			require.Error(t, o.clientErr)
-			revokedError, ok := errors.AsType[*RevokedError](o.serverErr)
-			require.True(t, ok, "%v", o.serverErr)
-			require.Equal(t, "bad.client", revokedError.Certificate.DNSNames[0])
-			require.Contains(t, Reason(o.serverErr), "bad.client")
-			require.Contains(t, Reason(o.serverErr), "has been revoked")
-		}
-		one, two := client(bad), client(good)
-		connect(t, before, one).requireOK(t)
-		connect(t, before, two).requireOK(t)
-		require.True(t, connect(t, before, one).requireOK(t).server.DidResume, "or else the next line tests nothing")
-		o := connect(t, after, one)
-		refused(o)
-		require.True(t, o.server.DidResume)
-		refused(connect(t, after, client(bad)))
-		require.True(t, connect(t, after, two).requireOK(t).server.DidResume)
-	}
-}
-
-// A CRL may be DER, several may be in one file, and one that is out of date still counts.
-func TestLists(t *testing.T) {
-	one, two := newAuthority(t, "one"), newAuthority(t, "two")
-	late := time.Now().Add(-time.Minute)
-	first := one.revoke(t, late, nil, big.NewInt(1))
-	second := two.revoke(t, time.Now().Add(time.Hour), nil, big.NewInt(1), big.NewInt(2))
-	firstText, err := os.ReadFile(first)
-	require.NoError(t, err)
-	secondText, err := os.ReadFile(second)
-	require.NoError(t, err)
-	write(t, second, append(secondText, firstText...))
-	write(t, one.file, append(pemOf("CERTIFICATE", one.cert.Raw), pemOf("CERTIFICATE", two.cert.Raw)...))
-	_, warnings, err := NewServerConfig(ServerOptions{ClientAuth: "require", ClientCA: one.file, ClientCRL: second})
-	require.NoError(t, err)
-	require.Len(t, warnings, 1)
-	require.Contains(t, warnings[0], "CRL 2 of")
-	require.Contains(t, warnings[0], "out of date")
-
-	block, _ := pem.Decode(firstText)
-	write(t, first, block.Bytes)
-	authorities, _, err := readCertificates(one.file)
-	require.NoError(t, err)
-	r, _, err := readRevoked(first, authorities)
-	require.NoError(t, err)
-	require.Len(t, r, 1)
 }
 
 // A session outlives the reload of certificates and of the config, and three changes of keys end it.

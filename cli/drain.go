@@ -146,6 +146,11 @@ func (r *remote) emptied(ctx context.Context, place api.DrainRequest, most time.
 // await looks at a server again and again until over says that this is what was waited for. The error is errTimeout, beside the server
 // as it was seen last, when that takes longer than most; 0 is no bound.
 func (r *remote) await(ctx context.Context, place api.DrainRequest, most time.Duration, over func(*api.Server) (bool, error)) (*api.Server, error) {
+	return r.awaitStatus(ctx, place, most, func(_ *api.Status, s *api.Server) (bool, error) { return over(s) })
+}
+
+// awaitStatus is await for who looks at more than the server.
+func (r *remote) awaitStatus(ctx context.Context, place api.DrainRequest, most time.Duration, over func(*api.Status, *api.Server) (bool, error)) (*api.Server, error) {
 	var late <-chan time.Time
 	if most > 0 {
 		late = time.After(most)
@@ -159,7 +164,7 @@ func (r *remote) await(ctx context.Context, place api.DrainRequest, most time.Du
 		if server == nil {
 			return nil, errRemoved
 		}
-		if done, err := over(server); done || err != nil {
+		if done, err := over(status, server); done || err != nil {
 			return server, err
 		}
 		select {

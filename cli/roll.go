@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -246,9 +247,39 @@ func (r *roll) execute(ctx context.Context, address string) error {
 	return nil
 }
 
+// proven waits, where a server is checked, for a good check of what runs there since the command ended: what is known of it is older, and a
+// quick restart may not even have been noticed.
+func (r *roll) proven(ctx context.Context, place api.DrainRequest) error {
+	var since time.Time // by the clock of the running process
+	told := newProgress(r.p)
+	defer told.end()
+	server, err := r.awaitStatus(ctx, place, r.healthy, func(status *api.Status, s *api.Server) (bool, error) {
+		if since.IsZero() {
+			since = status.Time
+		}
+		switch {
+		case s.Check == nil:
+			return true, nil
+		case !s.Check.Time.After(since):
+			told.tell(words.Plain(s.Address) + ": waiting for a check")
+			return false, nil
+		case s.Check.Reason != "":
+			told.tell(words.Plain(s.Address + ": " + s.Check.Reason))
+		}
+		return s.Check.Reason == "", nil
+	})
+	if errors.Is(err, errTimeout) {
+		return fmt.Errorf("no good check after %s, but %s", r.healthy, cmp.Or(words.Plain(server.Check.Reason), "none at all"))
+	}
+	return err
+}
+
 // restore undrains a server and waits until it is available. One that does not become so is drained again, so that it does not come
 // and go while somebody looks into it.
 func (r *roll) restore(ctx context.Context, place api.DrainRequest) error {
+	if err := r.proven(ctx, place); err != nil {
+		return err
+	}
 	if _, err := soon(ctx, r.remote, func(ctx context.Context) (*api.Server, error) { return r.Undrain(ctx, place) }); err != nil {
 		return err
 	}

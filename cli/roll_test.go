@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -70,6 +71,29 @@ func TestRollWaitsUntilAvailable(t *testing.T) {
 	assert.Contains(t, got.stdout, "api: 2 servers rolled, 1 left out\n")
 }
 
+// What a check has found before the command says nothing of what the command has started: the first good check after it is waited for.
+func TestRollWaitsForACheck(t *testing.T) {
+	r := newRunning(t)
+	clock := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	r.looked = func(n int, s *api.Status) {
+		emptiesAll(n, s)
+		s.Time = clock.Add(time.Duration(n) * time.Second)
+		server := &s.Backends[0].Servers[0]
+		switch seen := len(r.told()); {
+		case server.Check == nil:
+			server.Check = &api.Check{Time: clock}
+		case seen == 1 && server.Check.Reason == "" && n > 5:
+			*server.Check = api.Check{Time: s.Time, Reason: "connect: connection refused"}
+		case server.Check.Reason != "":
+			*server.Check = api.Check{Time: s.Time.Add(time.Second)}
+		}
+	}
+	got := r.roll("api", "--", "true")
+	assert.Equal(t, 0, got.code, got.stderr)
+	assert.Contains(t, got.stderr, one+": waiting for a check\n"+one+": connect: connection refused\n")
+	assert.Equal(t, []string{"drain " + one, "undrain " + one, "drain " + two, "undrain " + two}, r.told())
+}
+
 func TestRollStops(t *testing.T) {
 	f := func(want, told string, set func(*running), argv ...string) {
 		t.Helper()
@@ -91,6 +115,13 @@ func TestRollStops(t *testing.T) {
 		func(r *running) { r.looked = nil }, "api", "--drain-timeout", "1ms", "--", "true")
 	f(stopped+"not available after 1ms, but unhealthy"+stays, "drain "+one+", undrain "+one+", drain "+one,
 		func(r *running) { r.undrained = "unhealthy" }, "api", "--wait-healthy", "1ms", "--", "true")
+	f(stopped+"no good check after 1ms, but status 500"+stays, "drain "+one,
+		func(r *running) {
+			r.looked = func(n int, s *api.Status) {
+				emptiesAll(n, s)
+				s.Backends[0].Servers[0].Check = &api.Check{Time: s.Time.Add(time.Hour), Reason: "status 500"}
+			}
+		}, "api", "--wait-healthy", "1ms", "--", "true")
 	f(stopped+"it was undrained meanwhile; no server is left drained by it", "drain "+one,
 		func(r *running) {
 			r.looked = func(_ int, s *api.Status) { s.Backends[0].Servers[0].Drained = false }

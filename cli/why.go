@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -56,6 +57,9 @@ func printHistory(w io.Writer, h *api.History, l look) {
 		fmt.Fprintf(w, ": %s", words.Plain(s.Reason))
 	}
 	fmt.Fprintf(w, "\nweight %d, %d in flight, %s, %s\n", s.Weight, s.InFlight, words.Count(int(s.Attempts), "attempt"), words.Count(int(s.Failures), "failure"))
+	if s.Check != nil {
+		fmt.Fprintf(w, "last check %s ago: %s\n", words.Age(time.Since(s.Check.Time)), cmp.Or(words.Plain(s.Check.Reason), "well"))
+	}
 	if len(h.Changes) == 0 {
 		fmt.Fprintln(w, "  its state has not changed since l7 was started")
 	}

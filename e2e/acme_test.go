@@ -169,6 +169,10 @@ func TestACMEByHTTP01(t *testing.T) {
 	over(t, conn, err, strings.Replace(getExample, "/x", "/api/x", 1)).is(http.StatusOK)
 	assert.Equal(t, "http/1.1", conn.ConnectionState().NegotiatedProtocol)
 	assert.Len(t, l.log("certificate obtained"), 2)
+	unnamed, err := tls.Dial("tcp", "127.0.0.1:"+a.secure, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"example.com"}, unnamed.ConnectionState().PeerCertificates[0].DNSNames, "the first in order")
+	require.NoError(t, unnamed.Close())
 	l.get("http://example.com/.well-known/acme-challenge/unknown").refusedFor(http.StatusForbidden, "forbidden")
 	for _, folder := range []string{"acme", "certificates"} { // beside them are locks, which come and go
 		require.NoError(t, filepath.WalkDir(filepath.Join(filepath.Dir(l.file), "kept", folder), func(path string, entry fs.DirEntry, err error) error {
@@ -202,6 +206,69 @@ func TestACMEByTLSALPN01(t *testing.T) {
 	}
 	_, err := tls.Dial("tcp", "127.0.0.1:"+a.secure, &tls.Config{ServerName: "other.example.com", NextProtos: []string{"acme-tls/1"}, MinVersion: tls.VersionTLS12})
 	require.Error(t, err)
+}
+
+// TestACMEWithClientCertificates: an authority has no certificate to show, and proves all the same that a host is ours; clients need theirs, and
+// strict_sni is no hindrance either.
+func TestACMEWithClientCertificates(t *testing.T) {
+	t.Parallel()
+	a := newACME(t, 3600).start()
+	clients := newAuthority(t)
+	l := run{config: text(
+		"listen: [{address: '127.0.0.1:"+a.secure+"', tls: "+strings.Replace(a.settings("storage: kept, challenges: [tls-alpn-01]"),
+			"{acme:", "{strict_sni: true, client_auth: require, client_ca: '"+clients.file+"', acme:", 1)+"}]",
+		"backends: {example.com: {servers: ['"+mirror(t).URL+"']}}")}.start(t)
+	l.awaitLog("certificate obtained", 1)
+	assert.Empty(t, l.log("connection not taken"))
+	a.awaitShown(l, "example.com") // a handshake of TLS 1.3 is done before the client is refused
+	pair, err := tls.LoadX509KeyPair(clients.sign("client", time.Now().Add(time.Hour), "alice"))
+	require.NoError(t, err)
+	for _, protocols := range [][]string{nil, {"http/1.1"}, {"http/1.1", "acme-tls/1"}} {
+		cfg := &tls.Config{ServerName: "example.com", RootCAs: a.root(), MinVersion: tls.VersionTLS12, NextProtos: protocols}
+		conn, err := tls.Dial("tcp", "127.0.0.1:"+a.secure, cfg)
+		require.NoError(t, err)
+		_, err = conn.Read(make([]byte, 1))
+		require.ErrorContains(t, err, "certificate required")
+		require.NoError(t, conn.Close())
+		cfg.Certificates = []tls.Certificate{pair}
+		conn, err = tls.Dial("tcp", "127.0.0.1:"+a.secure, cfg)
+		assert.Contains(t, over(t, conn, err, getExample).is(http.StatusOK).body, `Subject="CN=alice,O=Tests"`)
+	}
+	cfg := &tls.Config{ServerName: "example.com", RootCAs: a.root(), MinVersion: tls.VersionTLS12, NextProtos: []string{"acme-tls/1"}}
+	_, err = tls.Dial("tcp", "127.0.0.1:"+a.secure, cfg)
+	require.Error(t, err, "nothing is being proved any more")
+}
+
+// TestACMEDefault: who names no host, or one that no certificate is wanted for, is shown that of the first of hosts, unless strict_sni says
+// otherwise.
+func TestACMEDefault(t *testing.T) {
+	t.Parallel()
+	a := newACME(t, 3600).start()
+	config := func(rest string) []string {
+		return []string{
+			"listen: [{address: '127.0.0.1:" + a.secure + "', tls: " + strings.Replace(a.settings("storage: kept, hosts: [www.example.com, Example.com]"), "{acme:", "{"+rest+"acme:", 1) + "}]",
+			"backends: {'*': {servers: ['" + mirror(t).URL + "']}}",
+		}
+	}
+	l := startFile(t, config("")...)
+	for _, host := range []string{"www.example.com", "example.com"} {
+		assert.Equal(t, []string{host}, a.awaitShown(l, host).DNSNames)
+	}
+	asked := func(host string) (*tls.Conn, error) {
+		return tls.Dial("tcp", "127.0.0.1:"+a.secure, &tls.Config{ServerName: host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
+	}
+	for _, host := range []string{"", "unknown.test", "sub.www.example.com"} {
+		conn, err := asked(host)
+		over(t, conn, err, getExample).is(http.StatusOK)
+		assert.Equal(t, []string{"www.example.com"}, conn.ConnectionState().PeerCertificates[0].DNSNames)
+	}
+	l.reload(config("strict_sni: true, ")...)
+	for _, host := range []string{"", "unknown.test"} {
+		_, err := asked(host)
+		require.ErrorContains(t, err, "unrecognized name")
+	}
+	conn, err := asked("example.com")
+	over(t, conn, err, getExample).is(http.StatusOK)
 }
 
 // TestACMERenewal: a certificate is renewed before it ends while 64 clients come and go, and none of them fails. Once the authority is down
@@ -283,11 +350,15 @@ func TestACMERestart(t *testing.T) {
 	a.kill()
 	l.signal(syscall.SIGTERM)
 	require.Zero(t, l.exit())
+	l.rewrite(config[0], strings.Replace(config[1], "{example.com:", "{example.com: {}, new.example.com: {}, late.example.com:", 1))
 	again := run{args: []string{"--config", l.file}}.start(t)
 	now, err = show(a.secure, "example.com", roots)
 	require.NoError(t, err, "the certificate is there from the first connection on")
 	assert.Equal(t, before.SerialNumber, now.SerialNumber)
 	again.awaitLog("certificate in use", 2)
+	_, err = show(a.secure, "late.example.com", roots)
+	require.ErrorContains(t, err, "remote error", "others' certificates are none for it")
+	again.awaitText("connection not taken", `\"late.example.com\"`, "the authority has not given a certificate yet")
 	assert.Empty(t, again.log("certificate obtained"))
 }
 
@@ -311,11 +382,20 @@ func TestACMEAuthorityDown(t *testing.T) {
 // TestACMESharedStorage: an instance answers the challenge of another one that shares its storage, and shows the certificate too.
 func TestACMESharedStorage(t *testing.T) {
 	t.Parallel()
+	for _, challenge := range []string{"http-01", "tls-alpn-01"} {
+		t.Run(challenge, func(t *testing.T) {
+			t.Parallel()
+			shareStorage(t, challenge)
+		})
+	}
+}
+
+func shareStorage(t *testing.T, challenge string) {
 	a := newACME(t, 3600).start()
 	folder := t.TempDir()
 	config := func(plain, secure string) run {
 		return run{config: text(
-			"listen: [{address: '127.0.0.1:"+plain+"'}, {address: '127.0.0.1:"+secure+"', tls: "+a.settings("challenges: [http-01], storage: '"+folder+"'")+"}]",
+			"listen: [{address: '127.0.0.1:"+plain+"'}, {address: '127.0.0.1:"+secure+"', tls: "+a.settings("challenges: ["+challenge+"], storage: '"+folder+"'")+"}]",
 			"backends: {example.com: {servers: ['"+mirror(t).URL+"']}}")}
 	}
 	trusted := a.trusted

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/miekg/dns"
@@ -20,12 +21,13 @@ type nameServer struct {
 	mu      sync.Mutex // guards all below
 	records map[string][]dns.RR
 	code    int
+	silent  map[string]bool // names that nothing is answered about
 	asked   int
 }
 
 func newNameServer(t *testing.T) *nameServer {
 	t.Helper()
-	n := &nameServer{t: t, records: map[string][]dns.RR{}}
+	n := &nameServer{t: t, records: map[string][]dns.RR{}, silent: map[string]bool{}}
 	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := &dns.Server{PacketConn: packets, Handler: dns.HandlerFunc(n.answer)}
@@ -39,6 +41,9 @@ func (n *nameServer) answer(w dns.ResponseWriter, q *dns.Msg) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asked++
+	if n.silent[q.Question[0].Name] {
+		return
+	}
 	m := new(dns.Msg)
 	m.SetRcode(q, n.code)
 	for _, record := range n.records[q.Question[0].Name] {
@@ -66,6 +71,13 @@ func (n *nameServer) fail(code int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.code = code
+}
+
+// silence leaves the questions about a name without an answer from now on.
+func (n *nameServer) silence(name string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.silent[name] = true
 }
 
 func hostAndPort(t *testing.T, address string) (host, port string) {
@@ -148,4 +160,74 @@ func TestANameThatDoesNotResolve(t *testing.T) {
 	assert.Contains(t, strings.Join(l.stderr.lines(), "\n"), "late.test")
 	names.set("late.test.", "late.test. 1 IN A 127.0.0.1")
 	eventually(t, "it serves", func() bool { return l.get("http://late.test/").StatusCode == http.StatusOK })
+}
+
+// TestStartThatFailsBesideASlowName: a start that failed after a name had become known waited for ever for whoever was to be told of the
+// name, who waited for the start to end.
+func TestStartThatFailsBesideASlowName(t *testing.T) {
+	t.Parallel()
+	names, taken := newNameServer(t), startUpstream(t, "a")
+	names.set("fast.test.", "fast.test. 1 IN A 127.0.0.1")
+	names.silence("slow.test.")
+	l := run{config: text("listen: '"+taken.address+"'", "resolver: '"+names.address+"'",
+		"backends: {example.com: {servers: ['http://fast.test', 'http://slow.test']}}")}.launch(t)
+	assert.Equal(t, 1, l.exit())
+	assert.Contains(t, l.stderr.String(), "address already in use")
+}
+
+// TestUpgradeWhileNamesAreSilent: a process that took over knew nothing of names, and answered 503 while nobody could be asked.
+func TestUpgradeWhileNamesAreSilent(t *testing.T) {
+	t.Parallel()
+	names, server := newNameServer(t), startUpstream(t, "a")
+	_, port := hostAndPort(t, server.address)
+	names.set("app.test.", "app.test. 1 IN A 127.0.0.1")
+	l := startDynasty(t, run{config: text(listenAnywhere, "resolver: '"+names.address+"'", "backends: {example.com: {servers: ['http://app.test:"+port+"']}}")})
+	names.silence("app.test.")
+	for range 2 { // the second one is told what the first has only been told
+		l.upgrade()
+		assert.Equal(t, map[string]int{"a": 10}, l.serverNames("http://example.com/", 10))
+	}
+	l.stop()
+}
+
+// TestRefusedConfigLeavesNamesAlone: what the resolver of a refused config had said of a name was put in use.
+func TestRefusedConfigLeavesNamesAlone(t *testing.T) {
+	t.Parallel()
+	names, others, port := newNameServer(t), newNameServer(t), freePort(t)
+	startUpstream(t, "a", "127.0.0.1:"+port)
+	wrong := startUpstream(t, "b", "127.0.0.2:"+port)
+	startUpstream(t, "c", "127.0.0.3:"+port)
+	names.set("app.test.", "app.test. 1 IN A 127.0.0.1")
+	others.set("app.test.", "app.test. 1 IN A 127.0.0.2")
+	others.silence("slow.test.") // so that app.test is known by the time of the refusal
+	backend := "example.com: {servers: ['http://app.test:" + port + "']}"
+	l := startFile(t, listenAnywhere, "resolver: '"+names.address+"'", "backends: {"+backend+"}")
+	l.rewrite(listenAnywhere, "resolver: '"+others.address+"'", "expect: [{request: 'GET http://example.com/', backend: slow.test}]",
+		"backends: {"+backend+", slow.test: {servers: ['http://slow.test']}}")
+	l.signal(syscall.SIGHUP)
+	l.awaitLog("cannot reload; the config in force stays", 1)
+	names.set("app.test.", "app.test. 1 IN A 127.0.0.3")
+	assert.Equal(t, []any{"http://127.0.0.3:" + port}, l.awaitLog("addresses changed", 1)["servers"])
+	eventually(t, "the new server serves", func() bool { return l.get("http://example.com/").server() == "c" })
+	assert.Zero(t, wrong.stats().Requests)
+}
+
+// TestWhyANameIsUnknown: the log said that a name had not been looked up yet, whatever had come of looking it up since.
+func TestWhyANameIsUnknown(t *testing.T) {
+	t.Parallel()
+	names := newNameServer(t)
+	names.silence("late.test.")
+	l := startFile(t, listenAnywhere, "resolver: '"+names.address+"'", "log: {access: json, access_file: '-'}",
+		"backends: {example.com: {servers: ['http://late.test']}}")
+	asked := 0
+	requireWhy := func(why string) {
+		t.Helper()
+		l.get("http://example.com/").refusedFor(http.StatusServiceUnavailable, "name_unresolved")
+		asked++
+		l.await("access log", func() bool { return len(l.stdout.lines()) == asked })
+		assert.Contains(t, l.stdout.lines()[asked-1], why)
+	}
+	requireWhy("late.test: its first lookup has not ended yet")
+	l.awaitLog("cannot resolve a name; the last addresses stay in use", 1)
+	requireWhy("no answer within 2s")
 }

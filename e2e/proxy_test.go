@@ -55,3 +55,28 @@ func TestSendProxy(t *testing.T) {
 		})
 	}
 }
+
+// TestConnectionLimitBehindAProxy: the clients that PROXY headers tell of have a limit each, and what tells of them has none.
+func TestConnectionLimitBehindAProxy(t *testing.T) {
+	t.Parallel()
+	l := startFile(t, "listen: [{address: '127.0.0.1:0', proxy_protocol: 127.0.0.1}]", "limits: {connections_per_client: 2}",
+		"backends: {example.com: {servers: ['"+mirror(t).URL+"']}}")
+	ask := func(client string) (reply, func() error) {
+		conn, err := net.Dial("tcp", l.addr)
+		return over(t, conn, err, "PROXY TCP4 "+client+" 127.0.0.1 1 80\r\n"+getExample), conn.Close
+	}
+	var closers []func() error
+	for range 2 {
+		for _, client := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3"} {
+			got, closer := ask(client)
+			got.is(http.StatusOK)
+			closers = append(closers, closer)
+		}
+	}
+	got, _ := ask("192.0.2.1")
+	got.refusedFor(http.StatusTooManyRequests, "client_connections")
+	for _, closer := range closers {
+		require.NoError(t, closer())
+	}
+	l.await("room for one more", func() bool { got, closer := ask("192.0.2.1"); defer func() { _ = closer() }(); return got.StatusCode == http.StatusOK })
+}

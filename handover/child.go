@@ -36,7 +36,7 @@ type Offer struct {
 	Listener         net.Listener
 }
 
-// name is what the socket is passed on as. One that was not opened by l7 keeps its name.
+// name is what the socket is passed on as. One that was not opened by l7 keeps its name, whatever address it serves now.
 func (o Offer) name() string {
 	if n, ok := o.Listener.(named); ok && !isOwn(n.Name()) {
 		return n.Name()

@@ -32,6 +32,7 @@ const (
 // Inherited is what a process has got from the one before it. Its methods are for one goroutine; a nil one is empty.
 type Inherited struct {
 	sockets []named
+	came    []named  // all of them, those among them that were given or closed since
 	refused []string // why a descriptor was of no use
 	ready   *os.File // nil: nobody waits to hear from this process
 	state   []byte
@@ -57,6 +58,9 @@ func Inherit(environ []string) (in *Inherited, rest []string, err error) {
 		name := ""
 		if i < len(names) {
 			name = names[i]
+		}
+		if !upgrade {
+			name = foreignName(firstDescriptor+i, name)
 		}
 		in.adopt(firstDescriptor+i, name)
 	}
@@ -98,10 +102,11 @@ func (in *Inherited) adopt(fd int, name string) {
 		s, err = newNamed(l, name)
 	}
 	if err != nil {
-		in.refused = append(in.refused, fmt.Sprintf("cannot use the inherited descriptor %d (%s): %v", fd, name, err))
+		in.refused = append(in.refused, fmt.Sprintf("cannot use the inherited descriptor %d (%s): %v", fd, label(name), err))
 		return
 	}
 	in.sockets = append(in.sockets, s)
+	in.came = append(in.came, s)
 }
 
 // adoptPipes takes what comes after the sockets of an upgrade. The process before has written the state, or is about to.
@@ -135,22 +140,53 @@ func (in *Inherited) State() []byte {
 }
 
 // Take returns the socket for an address in the form of net.Listen, or nil: that which was opened for this very address by the
-// process before, or else one that is bound to it. Each is given once.
+// process before, or else one that is bound to it. Each is given once. Network "fd" is for a socket by the number that it
+// had when it came from systemd, whatever its number is now; where it gives none, Missing tells why.
 func (in *Inherited) Take(network, address string) net.Listener {
 	if in == nil {
 		return nil
 	}
-	name := nameOf(network, address)
-	i := slices.IndexFunc(in.sockets, func(s named) bool { return s.Name() == name })
-	if i < 0 {
-		i = indexOf(in.sockets, network, address)
-	}
+	i := in.index(network, address)
 	if i < 0 {
 		return nil
 	}
 	s := in.sockets[i]
 	in.sockets = slices.Delete(in.sockets, i, i+1)
 	return s
+}
+
+func (in *Inherited) index(network, address string) int {
+	if network == networkFD {
+		return slices.IndexFunc(in.sockets, cameAs(address))
+	}
+	name := nameOf(network, address)
+	if i := slices.IndexFunc(in.sockets, func(s named) bool { return s.Name() == name }); i >= 0 {
+		return i
+	}
+	return indexOf(in.sockets, network, address)
+}
+
+// Missing tells why there is no socket, or none any more, that came as a descriptor, and what is to be done about it.
+func (in *Inherited) Missing(descriptor string) error {
+	if in == nil {
+		in = &Inherited{}
+	}
+	if i := slices.IndexFunc(in.came, cameAs(descriptor)); i >= 0 {
+		return fmt.Errorf("the socket that came so, %s, serves another address of listen, and an upgrade (USR2) can change that; or "+
+			"it was closed, since the config did not have it, and a restart brings it back", in.came[i].Addr())
+	}
+	var there []string
+	for _, s := range in.came {
+		if !isOwn(s.Name()) {
+			there = append(there, fmt.Sprintf("%s (%s)", label(s.Name()), s.Addr()))
+		}
+	}
+	slices.Sort(there)
+	if len(there) == 0 {
+		there = []string{"none"}
+	}
+	return fmt.Errorf("no socket came as descriptor %s; what came: %s; a .socket unit of systemd passes them on at the start, or whoever else sets %s and %s",
+		descriptor, strings.Join(append(there, in.refused...), ", "), varCount, varPID)
 }
 
 // CloseRest closes what nobody has taken, and says what that was.
@@ -160,7 +196,7 @@ func (in *Inherited) CloseRest() (warnings []string) {
 	}
 	warnings = in.refused
 	for _, s := range in.sockets {
-		warnings = append(warnings, fmt.Sprintf("nothing in the config listens on the inherited socket %s (%s), so it was closed", s.Addr(), s.Name()))
+		warnings = append(warnings, fmt.Sprintf("nothing in the config listens on the inherited socket %s (%s), so it was closed", s.Addr(), label(s.Name())))
 		_ = s.Close() // nothing was done with it
 	}
 	in.sockets, in.refused = nil, nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,34 @@ const ownPrefix = "l7:"
 // nameOf is the name of the socket that was opened for an address. LISTEN_FDNAMES has no room for colons.
 func nameOf(network, address string) string {
 	return url.QueryEscape(ownPrefix + network + ":" + address)
+}
+
+// networkFD is that of the sockets that a config names by the descriptor that they came as.
+const networkFD = "fd"
+
+// foreignName is the name of a socket that came from systemd, made of its descriptor and the name in its unit. It keeps it through all
+// upgrades: in these the numbers change, and what the config says does not.
+func foreignName(fd int, unit string) string {
+	return url.QueryEscape(networkFD + ":" + strconv.Itoa(fd) + ":" + unit)
+}
+
+// cameAs finds the socket that came from systemd as a descriptor.
+func cameAs(descriptor string) func(named) bool {
+	prefix := url.QueryEscape(networkFD + ":" + descriptor + ":")
+	return func(s named) bool { return strings.HasPrefix(s.Name(), prefix) }
+}
+
+// label is a socket's name for people.
+func label(name string) string {
+	text, err := url.QueryUnescape(name)
+	if err != nil {
+		return name
+	}
+	if rest, ok := strings.CutPrefix(text, networkFD+":"); ok {
+		fd, unit, _ := strings.Cut(rest, ":")
+		return strings.TrimSpace(networkFD + "://" + fd + " " + unit)
+	}
+	return text
 }
 
 func isOwn(name string) bool { return strings.HasPrefix(name, url.QueryEscape(ownPrefix)) }
@@ -62,6 +91,9 @@ type unixListener struct {
 // Name is the name that the socket was passed on with.
 func (l *unixListener) Name() string { return l.name }
 
+// Foreign is true for a socket whose file is systemd's to keep.
+func (l *unixListener) Foreign() bool { return !isOwn(l.name) }
+
 // setUnlink says whether the file of a unix socket goes with it.
 func setUnlink(l net.Listener, unlink bool) {
 	if u, ok := l.(interface{ SetUnlinkOnClose(bool) }); ok {
@@ -96,13 +128,27 @@ func indexOf(sockets []named, network, address string) int {
 	for _, ip := range ips {
 		same := func(a net.Addr) bool {
 			tcp, ok := a.(*net.TCPAddr)
-			return ok && tcp.Port == want.Port && tcp.IP.Equal(ip) && tcp.Zone == want.Zone
+			return ok && tcp.Port == want.Port && tcp.IP.Equal(ip) && sameZone(tcp.Zone, want.Zone)
 		}
 		if i := find(sockets, same); i >= 0 {
 			return i
 		}
 	}
 	return -1
+}
+
+// sameZone is true when a socket's zone is the one that is wanted, which may be the name of an interface or its number. The system does not tell
+// the zone of every socket: none of a multipath one, and none of an address that needs none.
+func sameZone(of, want string) bool {
+	return of == "" || of == want || zoneIndex(of) == zoneIndex(want)
+}
+
+func zoneIndex(zone string) int {
+	if device, err := net.InterfaceByName(zone); err == nil {
+		return device.Index
+	}
+	index, _ := strconv.Atoi(zone)
+	return index
 }
 
 func find(sockets []named, is func(net.Addr) bool) int {

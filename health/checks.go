@@ -8,6 +8,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"l7/config"
 )
@@ -18,10 +19,18 @@ type Verdict struct {
 	Reason  string // short, for people; empty when healthy
 }
 
-// Reporter is told a verdict: the first one and every other one that differs from the one before. Report has to be quick,
-// since nobody else is told meanwhile, and must neither start nor stop checks.
+// Result is what came of one check.
+type Result struct {
+	Began  time.Time
+	Reason string // why the server is not well; empty: it is
+}
+
+// Reporter is told what checks find. Its methods have to be quick, since nobody else is told meanwhile, and must neither start nor stop checks.
 type Reporter interface {
+	// Report is for a verdict: the first one and every other one that differs from the one before.
 	Report(v Verdict)
+	// Checked is for each check, before what it may change in the verdict.
+	Checked(r Result)
 }
 
 // Dial connects to who is checked, at the port that the check names. It ends when the context does and has no other bound.
@@ -45,7 +54,7 @@ type Checks struct {
 // NewChecks returns an empty Checks. It has nothing to close: each check ends when it is stopped.
 func NewChecks() *Checks { return &Checks{probers: map[Key]*prober{}} }
 
-// Start has an address checked from now on. Who joins a running check is told its present verdict, if there is one, before
+// Start has an address checked from now on. Who joins a running check is told its last result and present verdict, if there are, before
 // Start returns; all else is told from the checking goroutine. So a reload that starts the new checks before it stops the
 // old ones interrupts none that stays. Of all that were given for a check, the last dial is used.
 //

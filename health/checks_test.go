@@ -33,6 +33,7 @@ type verdicts struct{ told chan Verdict }
 func newVerdicts() *verdicts { return &verdicts{make(chan Verdict, 1000)} }
 
 func (v *verdicts) Report(verdict Verdict) { v.told <- verdict }
+func (*verdicts) Checked(Result)           {}
 
 // receive waits for one of a channel.
 func receive[T any](t *testing.T, c <-chan T) T {
@@ -95,6 +96,7 @@ func TestChecksFlip(t *testing.T) {
 type reporter func(Verdict)
 
 func (r reporter) Report(v Verdict) { r(v) }
+func (reporter) Checked(Result)     {}
 
 // verdictOf makes one check.
 func verdictOf(t *testing.T, address string, dial Dial, settings config.Health) Verdict {
@@ -127,6 +129,7 @@ func TestChecksRequest(t *testing.T) {
 	f(func(*config.Health) {}, address, "GET", "/healthz", address)
 	f(func(*config.Health) {}, "http://"+address, "GET", "/healthz", address)
 	f(func(*config.Health) {}, "[::1]:8080", "GET", "/healthz", "[::1]:8080")
+	f(func(*config.Health) {}, "[fe80::1%eth0]:8080", "GET", "/healthz", "[fe80::1]:8080") // a zone means nothing to others (RFC 6874 section 1)
 	f(func(*config.Health) {}, "unix:/run/app.sock", "GET", "/healthz", "localhost")
 	f(func(h *config.Health) { h.Host = "example.com" }, address, "GET", "/healthz", "example.com")
 	f(func(h *config.Health) { h.Method, h.Path = "HEAD", "/a%2fb?full=1&x" }, address, "HEAD", "/a%2fb?full=1&x", address)

@@ -22,6 +22,7 @@ type prober struct {
 	subscribers map[*subscriber]struct{}
 	known       bool // there is a verdict
 	verdict     Verdict
+	last        Result // as long as there is a verdict
 	against     int // how many results in a row have spoken against the verdict
 }
 
@@ -40,6 +41,7 @@ func (p *prober) join(r Reporter, dial Dial) *subscriber {
 	p.dial = dial
 	p.subscribers[s] = struct{}{}
 	if p.known {
+		s.Checked(p.last)
 		s.Report(p.verdict)
 	}
 	return s
@@ -58,9 +60,10 @@ func (p *prober) run(ctx context.Context) {
 	pause := rand.N(max(p.key.Check.Interval, leastPause))
 	for ctx.Err() == nil { // asked here too, since select may choose a pause that is over
 		next := time.NewTimer(max(pause, leastPause))
+		began := time.Now()
 		reason := p.check.ask(ctx, p.dialer())
 		if ctx.Err() == nil {
-			p.judge(reason)
+			p.judge(Result{began, reason})
 		}
 		select {
 		case <-next.C:
@@ -86,10 +89,14 @@ func (p *prober) pause() time.Duration {
 
 // judge makes a verdict of results. The first result is one at once: nobody should wait for a server that is known to be
 // well, or trust one that is known not to be.
-func (p *prober) judge(reason string) {
-	healthy := reason == ""
+func (p *prober) judge(result Result) {
+	healthy := result.Reason == ""
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.last = result
+	for s := range p.subscribers {
+		s.Checked(result)
+	}
 	if p.known && healthy == p.verdict.Healthy {
 		p.against = 0
 		return
@@ -102,7 +109,7 @@ func (p *prober) judge(reason string) {
 	if p.known && p.against < needed {
 		return
 	}
-	p.known, p.verdict, p.against = true, Verdict{Healthy: healthy, Reason: reason}, 0
+	p.known, p.verdict, p.against = true, Verdict{Healthy: healthy, Reason: result.Reason}, 0
 	for s := range p.subscribers {
 		s.Report(p.verdict)
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type conn struct {
 	entered  bool               // it has passed what stands before its first request
 	secure   bool               // it speaks TLS
 	subject  string             // of the client's certificate
+	counted  netip.Addr         // whose connection it counts as; not valid: nobody's
 	proxied  *proxyproto.Header // what came with the connection; nil: it is the client's own
 
 	small     []byte        // see first; nil for a plain connection

@@ -19,7 +19,7 @@ type conns struct {
 // connLimits bound the connections that may be open; zero means no bound.
 type connLimits struct{ total, perClient int }
 
-// add takes a connection on, or tells why it does not.
+// add takes a connection on, or tells why it does not. One that still has to tell whose it is counts for nobody, see named.
 func (cs *conns) add(c *conn, limits connLimits) cause.Cause {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -27,16 +27,41 @@ func (cs *conns) add(c *conn, limits connLimits) cause.Cause {
 		cs.open = map[*conn]struct{}{}
 		cs.byClient = map[netip.Addr]int{}
 	}
-	client := c.peer.ip
-	switch {
-	case limits.total > 0 && len(cs.open) >= limits.total:
+	if limits.total > 0 && len(cs.open) >= limits.total {
 		return cause.TooManyConnections
-	case limits.perClient > 0 && client.IsValid() && cs.byClient[client] >= limits.perClient:
-		return cause.ClientConnections
+	}
+	if c.listener.rules.Load().isProxy(c.peer.ip) {
+		cs.open[c] = struct{}{}
+		return cause.None
+	}
+	if why := cs.count(c, limits); why != cause.None {
+		return why
 	}
 	cs.open[c] = struct{}{}
-	cs.byClient[client]++
 	return cause.None
+}
+
+// count has a connection count for its client. cs.mu is held.
+func (cs *conns) count(c *conn, limits connLimits) cause.Cause {
+	client := c.peer.ip
+	if limits.perClient > 0 && client.IsValid() && cs.byClient[client] >= limits.perClient {
+		return cause.ClientConnections
+	}
+	if client.IsValid() {
+		cs.byClient[client]++
+		c.counted = client
+	}
+	return cause.None
+}
+
+// named has a connection count whose client is known by now, or tells why it may not go on.
+func (cs *conns) named(c *conn, limits connLimits) cause.Cause {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if _, held := cs.open[c]; !held || c.counted.IsValid() {
+		return cause.None
+	}
+	return cs.count(c, limits)
 }
 
 func (cs *conns) remove(c *conn) {
@@ -46,8 +71,10 @@ func (cs *conns) remove(c *conn) {
 		return
 	}
 	delete(cs.open, c)
-	if cs.byClient[c.peer.ip]--; cs.byClient[c.peer.ip] == 0 {
-		delete(cs.byClient, c.peer.ip)
+	if c.counted.IsValid() {
+		if cs.byClient[c.counted]--; cs.byClient[c.counted] == 0 {
+			delete(cs.byClient, c.counted)
+		}
 	}
 	if len(cs.open) == 0 && cs.empty != nil {
 		close(cs.empty)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"l7/cause"
+	"l7/metrics"
 	"l7/socket"
 )
 
@@ -21,9 +23,13 @@ func (c *conn) enter() bool {
 	c.entered = true
 	rules := c.listener.rules.Load()
 	limit := c.listener.server.Snapshot().timeouts.Header
-	if contains(rules.Proxies, c.peer.ip) {
+	if rules.isProxy(c.peer.ip) {
 		if err := c.readProxy(limit); err != nil {
 			c.refused("proxy", err)
+			return false
+		}
+		if why := c.listener.server.conns.named(c, c.listener.server.Snapshot().connections); why != cause.None {
+			c.turnAway(why)
 			return false
 		}
 	}
@@ -35,6 +41,17 @@ func (c *conn) enter() bool {
 		return false
 	}
 	return true
+}
+
+// turnAway answers a connection that is one too many. One that should speak TLS is closed without a word.
+func (c *conn) turnAway(why cause.Cause) {
+	s := c.listener.server
+	s.limited.Info().Str("client", c.peer.text).Str("cause", why.String()).Int("status", why.Status()).Msg("connection refused")
+	s.Snapshot().cells.nowhere.Observe(0, metrics.Request{Status: why.Status(), Cause: uint8(why)})
+	if c.listener.rules.Load().TLS == nil {
+		_ = c.sock.Write(refusal(why), time.Second) // a best effort
+	}
+	_ = c.sock.Close()
 }
 
 // refused logs why a connection ends before its first request. One that ends without a word is nothing worth a line.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net"
 
 	"l7/config"
@@ -10,6 +11,8 @@ import (
 type Inheritance interface {
 	// Take returns the socket for an address, once, or nil where there is none.
 	Take(address config.ListenAddress) net.Listener
+	// Missing tells why there is none for a descriptor.
+	Missing(descriptor string) error
 }
 
 // Inherit has Open look for a socket there first. It is to be called before the first Open, if at all.
@@ -31,6 +34,12 @@ func (s *Server) listen(w Listen) (net.Listener, error) {
 		if l := s.inherited.Take(w.Address); l != nil {
 			return l, nil
 		}
+	}
+	if w.Address.Network == "fd" { // never the descriptor itself: by now it may be anything of ours
+		if s.inherited == nil {
+			return nil, errors.New("no socket came from another process")
+		}
+		return nil, s.inherited.Missing(w.Address.Addr)
 	}
 	return listen(w)
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -15,7 +13,6 @@ import (
 
 	"l7/cause"
 	"l7/config"
-	"l7/metrics"
 )
 
 // listener is one address that clients connect to.
@@ -65,10 +62,7 @@ func (l *listener) Accept() (net.Conn, error) {
 func (s *Server) admit(c *conn) bool {
 	limits := s.Snapshot().connections
 	if why := s.conns.add(c, limits); why != cause.None {
-		s.limited.Info().Str("client", c.peer.text).Str("cause", why.String()).Int("status", why.Status()).Msg("connection refused")
-		s.Snapshot().cells.nowhere.Observe(0, metrics.Request{Status: why.Status(), Cause: uint8(why)})
-		_ = c.sock.Write(refusal(why), time.Second) // a best effort
-		_ = c.sock.Close()
+		c.turnAway(why)
 		return false
 	}
 	if c.listener.closing.Load() {
@@ -127,6 +121,9 @@ func (s *Server) Open(want []Listen) (*Opening, error) {
 		o.next[address] = l
 		o.opened = append(o.opened, l)
 	}
+	if len(problems) == 0 {
+		problems = o.permitAll()
+	}
 	if len(problems) > 0 {
 		o.Abort()
 		return nil, errors.Join(problems...)
@@ -134,15 +131,18 @@ func (s *Server) Open(want []Listen) (*Opening, error) {
 	return o, nil
 }
 
-// holderOf tells when the one that holds a port is l7 itself, in another form of the address. The system
+// holderOf tells when the one that holds a port or a path is l7 itself, in another form of the address. The system
 // lets no second socket in there before the first is closed, and a port must not be closed before it is certain to be had.
 func (s *Server) holderOf(address config.ListenAddress, err error) string {
-	if !errors.Is(err, syscall.EADDRINUSE) {
+	if !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, errInUse) {
 		return ""
 	}
 	_, port, _ := net.SplitHostPort(address.Addr)
 	for held, l := range s.listeners {
-		if held.Network == "tcp" && l.port == port {
+		switch {
+		case held.Network == "fd" && (l.port != "" && l.port == port || l.Addr().String() == address.Addr):
+			return fmt.Sprintf("; it is the socket that l7 has as %q: an upgrade (USR2) passes it on, or restart it", held)
+		case held.Network == "tcp" && l.port == port:
 			return fmt.Sprintf("; l7 itself listens there as %q: restart it, or reload once with another port in between", held)
 		}
 	}
@@ -174,22 +174,11 @@ func (o *Opening) Abort() {
 }
 
 func listen(w Listen) (net.Listener, error) {
-	address := w.Address
-	if address.Network == "unix" {
-		if err := removeStale(address.Addr); err != nil {
-			return nil, err
-		}
+	if w.Address.Network == "unix" {
+		return listenUnix(w)
 	}
 	lc := net.ListenConfig{KeepAlive: -1} // timeouts.idle and timeouts.tunnel end what is dead; probes would cost more
-	l, err := lc.Listen(context.Background(), address.Network, address.Addr)
-	if err != nil || w.Mode == 0 {
-		return l, err
-	}
-	if err := os.Chmod(address.Addr, fs.FileMode(w.Mode)); err != nil {
-		_ = l.Close() // it was opened just now
-		return nil, err
-	}
-	return l, nil
+	return lc.Listen(context.Background(), w.Address.Network, w.Address.Addr)
 }
 
 func portOf(addr net.Addr) string {
@@ -197,23 +186,4 @@ func portOf(addr net.Addr) string {
 		return strconv.Itoa(tcp.Port)
 	}
 	return ""
-}
-
-// removeStale removes a socket that no process listens on any more.
-func removeStale(path string) error {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode()&fs.ModeSocket == 0:
-		return errors.New("a file that is not a socket has this name")
-	}
-	dialer := net.Dialer{Timeout: time.Second}
-	if c, err := dialer.DialContext(context.Background(), "unix", path); err == nil {
-		_ = c.Close()
-		return errors.New("another process listens on it")
-	}
-	return os.Remove(path)
 }

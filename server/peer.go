@@ -16,6 +16,6 @@ func newPeer(addr net.Addr) peer {
 	if !ok {
 		return peer{text: "unix"}
 	}
-	ip := tcp.AddrPort().Addr().Unmap()
+	ip := tcp.AddrPort().Addr().Unmap().WithZone("") // a range has no zones: with one the client would be in none, and in no list of who may not
 	return peer{ip: ip, text: ip.String()}
 }

@@ -11,6 +11,7 @@ import (
 type Listen struct {
 	Address config.ListenAddress
 	Mode    uint32 // of a unix socket; 0: what the umask leaves
+	Owner   *Owner // likewise; nil: l7's own
 	Rules
 }
 
@@ -22,6 +23,9 @@ type Rules struct {
 	Deny     []config.Prefix // who may not, also when allowed
 	Redirect bool            // every request is sent to https
 }
+
+// isProxy is true for an address whose connections begin with a PROXY header.
+func (r *Rules) isProxy(ip netip.Addr) bool { return contains(r.Proxies, ip) }
 
 // admits is true for an address that lists of who may and who may not let pass. One that is not valid, as of a unix socket, is in no list.
 func admits(allow, deny []config.Prefix, ip netip.Addr) bool {

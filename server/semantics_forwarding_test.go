@@ -58,6 +58,14 @@ func TestFindsTheClientAmongTrustedProxies(t *testing.T) {
 	f("127.0.0.0/8", "X-Forwarded-For: ::ffff:1.2.3.4\r\n", "1.2.3.4")
 	f("127.0.0.0/8, 9.9.9.9", "X-Forwarded-For: 1.2.3.4, ::ffff:9.9.9.9\r\n", "1.2.3.4")
 	f("127.0.0.0/8, fe80::/10", "X-Forwarded-For: 1.2.3.4, fe80::1%eth0\r\n", "1.2.3.4")
+	// Some write the port too. Then the proxy passed for the client.
+	f("127.0.0.0/8", "X-Forwarded-For: 1.1.1.1:1, 2.2.2.2:34567\r\n", "2.2.2.2")
+	f("127.0.0.0/8, 2.2.2.2", "X-Forwarded-For: 1.1.1.1, 2.2.2.2:1\r\n", "1.1.1.1")
+	f("127.0.0.0/8", "X-Forwarded-For: [2001:db8::1]:443\r\n", "2001:db8::1")
+	f("127.0.0.0/8, 9.9.9.9", "X-Forwarded-For: [fe80::1%eth0]:1, [::ffff:9.9.9.9]:1\r\n", "fe80::1")
+	f("127.0.0.0/8", "X-Forwarded-For: 1.1.1.1, 2.2.2.2:\r\n", "127.0.0.1")
+	f("127.0.0.0/8", "X-Forwarded-For: 1.1.1.1, 2.2.2.2:65536\r\n", "127.0.0.1")
+	f("127.0.0.0/8", "X-Forwarded-For: 1.1.1.1, a:80\r\n", "127.0.0.1")
 }
 
 // X-Forwarded-Port is the port that was connected to, not that of the Host field.

@@ -88,6 +88,7 @@ type Server struct {
 	State       string    `json:"state"`            // available, weight 0, draining, not checked yet, unhealthy, ejected, full
 	Reason      string    `json:"reason,omitempty"` // of the last change of its state
 	Changed     time.Time `json:"changed,omitzero"` // when that was
+	Check       *Check    `json:"check,omitempty"`  // the last active check; nil: there was none
 	Weight      int       `json:"weight"`
 	Backup      bool      `json:"backup,omitempty"`
 	Drained     bool      `json:"drained,omitempty"` // by command
@@ -100,6 +101,12 @@ type Server struct {
 	P99         float64   `json:"p99_ms"`
 	Attempts    uint64    `json:"attempts"`
 	Failures    uint64    `json:"failures"`
+}
+
+// Check is what came of one active check.
+type Check struct {
+	Time   time.Time `json:"time"`             // when it began
+	Reason string    `json:"reason,omitempty"` // why the server is not well; empty: it is
 }
 
 // Event is something that somebody at night wants to know of.

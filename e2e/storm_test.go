@@ -1,0 +1,105 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"l7/admin/api"
+)
+
+// startSlowToReload starts an l7 whose reloads take two seconds each: a name is never resolved. None has begun.
+func startSlowToReload(t *testing.T, more ...string) *l7 {
+	t.Helper()
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	config := append([]string{listenAnywhere, "resolver: '" + silent.LocalAddr().String() + "'"}, more...)
+	l := startFile(t, append(config, "backends: {example.com: {servers: ['127.0.0.1:1']}}")...)
+	l.rewrite(append(config, "backends: {example.com: {servers: ['http://silent.test:80']}}")...)
+	return l
+}
+
+// TestTermIsNotLostAmongManyReloads: of 60 HUPs, 34 led to reloads one after the other, and the TERM behind them to nothing.
+func TestTermIsNotLostAmongManyReloads(t *testing.T) {
+	t.Parallel()
+	l := startSlowToReload(t)
+	for range 60 {
+		l.signal(syscall.SIGHUP)
+		time.Sleep(20 * time.Millisecond) // or the system would make one of them
+	}
+	l.signal(syscall.SIGTERM)
+	assert.Zero(t, l.exit())
+	assert.Len(t, l.log("draining"), 1)
+	assert.LessOrEqual(t, len(l.log("reloaded")), 2, "one and what came meanwhile are two")
+}
+
+// TestSecondSignalDuringASlowReloadQuitsAtOnce: it had to wait for the reload, as the first one has to.
+func TestSecondSignalDuringASlowReloadQuitsAtOnce(t *testing.T) {
+	t.Parallel()
+	l := startSlowToReload(t)
+	l.signal(syscall.SIGHUP)
+	time.Sleep(200 * time.Millisecond) // the reload says nothing before its end
+	began := time.Now()
+	l.signal(syscall.SIGTERM)
+	time.Sleep(100 * time.Millisecond) // or the system would make one of them
+	l.signal(syscall.SIGTERM)
+	assert.Equal(t, 1, l.exit())
+	assert.Less(t, time.Since(began), 1500*time.Millisecond)
+	assert.Empty(t, l.log("reloaded"))
+}
+
+// TestDrainDuringAnUpgrade: it was acknowledged, and then nobody knew of it, since the new process had been told before of what is drained.
+func TestDrainDuringAnUpgrade(t *testing.T) {
+	t.Parallel()
+	servers := startUpstreams(t, 2)
+	control := filepath.Join(socketFolder(t), "admin.sock")
+	l := startDynasty(t, run{config: text(listenAnywhere, "admin: {socket: '"+control+"'}",
+		"backends: {example.com: {servers: ["+servers[0].address+", "+servers[1].address+"]}}")})
+	gate := filepath.Join(t.TempDir(), "gate")
+	require.NoError(t, syscall.Mkfifo(gate, 0o600))
+	l.write(t, fmt.Appendf(nil, "#!/bin/sh\necho 'at the gate' >&2\nread line < '%s' && test $line = go && exec '%s' \"$@\"\n", gate, built.l7))
+	drain := func(word string, want int) outcome {
+		t.Helper()
+		got := command(t, word, "--admin", control, "example.com", servers[0].address)
+		assert.Equal(t, want, got.code, got.stderr)
+		return got
+	}
+
+	l.signal(syscall.SIGUSR2)
+	l.awaitText("at the gate")
+	assert.Contains(t, drain("drain", 1).stderr, "an upgrade is under way; ask again when it is done")
+	got := newClient(t, control).send(call{method: http.MethodPost, url: "http://l7" + api.PathDrain, body: `{"server":"` + servers[0].address + `"}`})
+	got.is(http.StatusServiceUnavailable)
+	assert.Equal(t, "1", got.Header.Get("Retry-After"))
+	require.NoError(t, os.WriteFile(gate, []byte("stop\n"), 0o600))
+	l.awaitLog("cannot upgrade; this process goes on", 1)
+	drain("drain", 0)
+
+	l.signal(syscall.SIGUSR2)
+	eventually(t, "a second one is at the gate", func() bool { return count(l.stderr.lines(), "at the gate") == 2 })
+	assert.Contains(t, drain("undrain", 1).stderr, "an upgrade is under way")
+	require.NoError(t, os.WriteFile(gate, []byte("go\n"), 0o600))
+	l.awaitLog("upgraded; the new process serves", 1)
+	l.awaitLog("drained", 1)
+	assert.True(t, statusOf(t, control).Backends[0].Servers[0].Drained, "it does what it said that it does not")
+	drain("undrain", 0)
+	l.stop()
+}
+
+func count(lines []string, wanted string) (n int) {
+	for _, line := range lines {
+		if line == wanted {
+			n++
+		}
+	}
+	return n
+}
