@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"l7/config"
+	"l7/socket"
 )
 
 // Transport is how servers are connected to. The zero value is plain.
@@ -59,7 +60,7 @@ func (s *Server) dialAs(ctx context.Context, port int, announcement []byte) (net
 	if s.tls == nil {
 		return nc, nil
 	}
-	secure := tls.Client(nc, s.tls)
+	secure := tls.Client(socket.New(nc).Lean(), s.tls)
 	if err := secure.HandshakeContext(ctx); err != nil {
 		_ = nc.Close() // it is of no use
 		return nil, handshakeError{err}

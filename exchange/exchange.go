@@ -103,6 +103,7 @@ func (x *Exchange) Reset() {
 	x.server, x.conn = nil, nil
 	x.Body, x.Method, x.Upgrade, x.Client, x.Account = nil, nil, nil, nil, nil
 	x.wrote, x.spilled, x.informed = false, false, false
+	x.Connecting = 0
 	if x.gone.Load() { // a store that every CPU has to see costs ten times as much as a look
 		x.gone.Store(false)
 	}

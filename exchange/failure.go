@@ -45,9 +45,9 @@ func (x *Exchange) causeOf(err error) cause.Cause {
 		return BodyCause(err)
 	}
 	switch {
-	case socket.IsTimeout(err):
+	case socket.IsTimeout(err) && !x.conn.Interrupted():
 		return cause.ServerTimeout
-	case isEnd(err):
+	case socket.IsTimeout(err) || isEnd(err):
 		return cause.ServerClosed
 	}
 	return cause.BadResponse

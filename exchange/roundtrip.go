@@ -121,7 +121,7 @@ func (x *Exchange) receiveWatching(pool *socket.Pool, limit time.Duration) (*soc
 			x.headStarted = time.Now() // of a head; it is asked for no more in a body
 		}
 		b, n, err := x.conn.Receive(pool, wait)
-		if !socket.IsTimeout(err) || !sending || x.gone.Load() || x.upload.fatal() {
+		if !socket.IsTimeout(err) || !sending || x.conn.Interrupted() || x.upload.fatal() {
 			return b, n, err
 		}
 	}
@@ -192,7 +192,7 @@ func (x *Exchange) receiveHead() (*socket.Buffer, int, error) {
 		return x.Receive(x.server.pools.head, x.Timeouts.ResponseHeader)
 	}
 	b, n, err := x.Receive(x.server.pools.head, continueAfter)
-	if socket.IsTimeout(err) && !x.gone.Load() {
+	if socket.IsTimeout(err) && !x.conn.Interrupted() {
 		x.informed = true
 		if err := x.Client.Interim(nil); err != nil {
 			return nil, 0, clientError{err}

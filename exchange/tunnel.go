@@ -56,7 +56,7 @@ type lane struct {
 func (l *lane) run() {
 	err := l.copy()
 	if errors.Is(err, io.EOF) && l.dst.CloseWrite() == nil {
-		if !l.src.CanAwait() {
+		if !l.src.CanWatch() {
 			return
 		}
 		l.src.Watch()
@@ -71,7 +71,7 @@ func (l *lane) copy() error {
 	pool := l.x.server.pools.head
 	for {
 		b, n, err := l.src.Receive(pool, l.x.Timeouts.Tunnel)
-		if socket.IsTimeout(err) && l.busyElsewhere() {
+		if socket.IsTimeout(err) && !l.src.Interrupted() && l.busyElsewhere() {
 			continue
 		}
 		if err != nil {

@@ -13,7 +13,7 @@ type watch struct {
 // start begins to watch, where the client's connection allows it.
 func (w *watch) start(x *Exchange) {
 	server, client := x.conn, x.Client.Conn()
-	if w.running || !client.CanAwait() {
+	if w.running || !client.CanWatch() {
 		return
 	}
 	if w.done == nil {

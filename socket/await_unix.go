@@ -8,8 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CanAwait is true where Await and Watch work: not for a connection that cannot be looked at, such as TLS.
+// CanAwait is true where Await works: not for a connection whose bytes are not the socket's, such as TLS.
 func (c *Conn) CanAwait() bool { return c.raw != nil }
+
+// CanWatch is true where Watch and Broken work: where there is a socket, also one under TLS.
+func (c *Conn) CanWatch() bool { return c.base != nil }
 
 // Await waits until there is something to read, an end or an error included, and takes none of it. limit is as for
 // Read. It keeps no memory but the goroutine's, and wants a connection that CanAwait.
@@ -20,13 +23,13 @@ func (c *Conn) Await(limit time.Duration) error {
 
 // Watch waits until the other side has reset the connection and returns true, or until Interrupt or Close and returns
 // false. Bytes that arrive and an end that is sent (a half-close) do not end it. Nobody may read meanwhile.
-// Without CanAwait it returns false at once.
+// Without CanWatch it returns false at once.
 func (c *Conn) Watch() (reset bool) {
-	if c.raw == nil {
+	if c.base == nil {
 		return false
 	}
 	for {
-		err := c.raw.Read(broken)
+		err := c.base.Read(broken)
 		if err == nil || !IsTimeout(err) || c.readBy.interrupted() {
 			return err == nil
 		}
@@ -35,12 +38,12 @@ func (c *Conn) Watch() (reset bool) {
 }
 
 // Broken is true when the connection has been reset, or closed in both directions. It takes nothing of what is to be read, and may be
-// called while somebody else reads. Without CanAwait it is false.
+// called while somebody else reads. Without CanWatch it is false.
 func (c *Conn) Broken() (is bool) {
-	if c.raw == nil {
+	if c.base == nil {
 		return false
 	}
-	err := c.raw.Control(func(fd uintptr) { is = broken(fd) })
+	err := c.base.Control(func(fd uintptr) { is = broken(fd) })
 	return is || err != nil
 }
 

@@ -18,6 +18,8 @@ type Conn struct {
 	nc  net.Conn
 	raw syscall.RawConn // nil where the system's own calls cannot be used
 
+	base syscall.RawConn // the socket, also one that is under TLS; nil: there is none to look at
+
 	readBy  deadline
 	writeBy deadline
 
@@ -33,14 +35,32 @@ func New(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.readBy.set = nc.SetReadDeadline
 	c.writeBy.set = nc.SetWriteDeadline
-	if sc, ok := nc.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw = raw
-			c.look = func(fd uintptr) { c.found = peek(fd) }
-		}
+	if _, ok := nc.(syscall.Conn); ok {
+		c.raw = baseOf(nc)
+	}
+	if c.base = baseOf(nc); c.base != nil {
+		c.look = func(fd uintptr) { c.found = peek(fd) }
 	}
 	c.transfers.bind(c)
 	return c
+}
+
+// baseOf finds the socket under what was put on top of it; nil: there is none.
+func baseOf(nc net.Conn) syscall.RawConn {
+	for {
+		switch under := nc.(type) {
+		case syscall.Conn:
+			raw, err := under.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		case interface{ NetConn() net.Conn }:
+			nc = under.NetConn()
+		default:
+			return nil
+		}
+	}
 }
 
 // NetConn is the connection underneath. Whoever reads or writes it directly must not use the Conn meanwhile, and
@@ -99,6 +119,9 @@ func (c *Conn) Reset() error {
 // Interrupt makes a read that waits, and every further one, fail with os.ErrDeadlineExceeded until Resume.
 // It may be called from any goroutine, also when nobody reads.
 func (c *Conn) Interrupt() { c.readBy.interrupt() }
+
+// Interrupted is true from Interrupt to Resume.
+func (c *Conn) Interrupted() bool { return c.readBy.interrupted() }
 
 // Resume takes an Interrupt back. No other goroutine may be reading.
 func (c *Conn) Resume() { c.readBy.resume() }

@@ -130,8 +130,10 @@ func arrived(t testing.TB, c *Conn) {
 
 // parking tells when a read of c is about to wait, having found nothing.
 func parking(c *Conn) <-chan struct{} {
-	p := &parked{RawConn: c.raw, parks: make(chan struct{}, 1)}
-	c.raw = p
+	p := &parked{RawConn: c.base, parks: make(chan struct{}, 1)}
+	if c.base = p; c.raw != nil {
+		c.raw = p
+	}
 	return p.parks
 }
 

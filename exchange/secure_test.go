@@ -1,0 +1,79 @@
+package exchange
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"l7/certs"
+)
+
+// serveSecurely is serve for an https server.
+func serveSecurely(t *testing.T, script func(c *tls.Conn)) *Server {
+	t.Helper()
+	certificate, err := certs.SelfSigned([]string{"127.0.0.1"}, time.Now())
+	require.NoError(t, err)
+	cfg := &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}
+	plain := serve(t, func(c *net.TCPConn) {
+		secure := tls.Server(c, cfg)
+		script(secure)
+		_ = secure.Close()
+	})
+	addr := plain.Address()
+	addr.Scheme = "https"
+	believing := func(string) *tls.Config { return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12} }
+	s := NewServer(addr, Transport{TLS: believing}, NewPools(), time.Minute)
+	t.Cleanup(func() {
+		require.Zero(t, s.PendingRequests())
+		s.Close()
+	})
+	return s
+}
+
+// TestStaleConnectionsUnderTLS: what an https server does to a connection that is kept is noticed before the next request goes out. Before, a request
+// on a connection that it had closed was lost, and what it had sent unasked was the response to the next client.
+func TestStaleConnectionsUnderTLS(t *testing.T) {
+	for name, act := range map[string]func(c *tls.Conn){
+		"closed":  func(c *tls.Conn) { _ = c.Close() },
+		"cut":     func(c *tls.Conn) { _ = c.NetConn().Close() },
+		"unasked": func(c *tls.Conn) { _, _ = io.WriteString(c, okHead+"no") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := make(chan struct{}, 1)
+			first <- struct{}{}
+			acting := make(chan struct{})
+			s := serveSecurely(t, func(c *tls.Conn) {
+				for readN(c, len(getHead)) == getHead {
+					_, _ = io.WriteString(c, okHead+"ok")
+					select {
+					case <-first:
+						<-acting
+						act(c)
+					default:
+					}
+				}
+			})
+			x, client := New(), newClient(t)
+			ask := func() {
+				x := request(x, client, getHead, Incoming{})
+				x.Repeatable = false
+				require.NoError(t, s.Do(x))
+				require.Equal(t, "ok", string(x.source.Ahead()))
+				require.NoError(t, x.Relay([]byte("H"), false, 0))
+				x.Finish()
+				require.Equal(t, 1, s.Idle())
+			}
+			ask()
+			require.False(t, s.idle.conns[0].Stale())
+			close(acting)
+			eventually(t, "it to arrive", s.idle.conns[0].Stale)
+			ask()
+			ask()
+			require.EqualValues(t, 2, s.Opened())
+		})
+	}
+}
