@@ -28,7 +28,6 @@ type Backend struct {
 	members   []*Member // in the order of the config
 	main      *group
 	backup    *group
-	sticky    map[string]*Member // by the cookie's value
 	options   Options
 	eject     config.Eject
 	retry     config.Retry
@@ -114,12 +113,12 @@ func (b *Backend) stick(cfg config.Sticky) {
 	if len(secret) == 0 {
 		secret = b.options.StickySecret
 	}
-	b.sticky = make(map[string]*Member, len(b.members))
+	b.main.sticky, b.backup.sticky = map[string]*Member{}, map[string]*Member{}
 	for _, m := range b.members {
 		mac := hmac.New(sha256.New, secret)
 		mac.Write([]byte("l7 sticky\x00" + b.name + "\x00" + m.Address().String()))
 		m.stick = base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
-		b.sticky[m.stick] = m
+		m.group.sticky[m.stick] = m
 	}
 }
 
@@ -141,7 +140,8 @@ func (m *Member) Config() config.Server { return m.config }
 // Stick is the value of the sticky cookie that leads to the member; empty where the backend has none.
 func (m *Member) Stick() string { return m.stick }
 
-// Activate puts the options of this config in force for servers that other configs use too, and starts the active checks.
+// Activate puts the options of this config in force for servers that other configs use too, starts the active checks, and has those who
+// wait for a server of an earlier config look among these.
 func (b *Backend) Activate() {
 	b.registry.setLive(b.shared)
 	b.shared.queue.configure(b.queue)
@@ -158,6 +158,16 @@ func (b *Backend) Activate() {
 		}
 		b.stopped = append(b.stopped, b.registry.checks.Start(key, m.dialCheck(b.check.Port), m.Standing))
 	}
+	b.shared.latest.Store(b)
+	b.shared.queue.signal()
+}
+
+// latest is the one of the backend's name that was activated last: the one in force, or that was until the name went out of the config.
+func (b *Backend) latest() *Backend {
+	if latest := b.shared.latest.Load(); latest != nil {
+		return latest
+	}
+	return b
 }
 
 // dialCheck connects for a check, as a request would: to the server itself, or to another port of its host.
@@ -199,10 +209,10 @@ func (b *Backend) mayEject() bool {
 	return out < most
 }
 
-// desperate is true when no member is available, so that one which is out may be tried before its time.
+// desperate is true when no member is up, so that one which is out may be tried before its time.
 func (b *Backend) desperate(at time.Duration) bool {
 	for _, m := range b.members {
-		if m.available(at) {
+		if m.isUp(at) {
 			return false
 		}
 	}

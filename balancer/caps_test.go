@@ -130,22 +130,31 @@ func TestWhoHasGoneWaitsNoLonger(t *testing.T) {
 	held.Finish()
 }
 
-// Who was first and found its place taken goes back to the front, and its time goes on from where it was.
+// The line is in the order in which the requests came. Who found its place taken goes back to where it was, and its time goes on. A bug had
+// those who had met a dead server in between come back in reverse.
 func TestWhoWaitsAgainKeepsItsPlaceAndTime(t *testing.T) {
 	q := &queue{}
 	q.configure(config.Queue{Length: 2, Timeout: time.Minute})
-	requests := []*Request{{at: 1 * time.Hour}, {at: 2 * time.Hour}, {at: 3 * time.Hour}}
+	var requests []*Request
+	for i := range 4 {
+		at := time.Duration(i+1) * time.Hour
+		requests = append(requests, &Request{started: at, at: at})
+	}
 	one, two := q.join(requests[0]), q.join(requests[1])
 	require.Nil(t, q.join(requests[2]), "it is full")
 	q.leave(one, true)
+	q.leave(two, true)
+	three, four := q.join(requests[2]), q.join(requests[3])
 	requests[0].at += time.Second
-	require.NotNil(t, q.join(requests[2]))
 	one = q.join(requests[0])
 	require.NotNil(t, one, "it is full, but for who has waited already")
-	require.True(t, q.isFirst(one))
+	two = q.join(requests[1])
 	require.Equal(t, time.Hour+time.Minute, requests[0].patience)
-	q.leave(one, true)
-	require.True(t, q.isFirst(two))
+	for _, w := range []*waiter{one, two, three, four} {
+		require.True(t, q.isFirst(w))
+		q.leave(w, true)
+	}
+	require.Nil(t, q.last)
 }
 
 // Time in the queue counts towards what all attempts together may take.

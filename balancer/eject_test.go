@@ -250,7 +250,7 @@ func TestVerdicts(t *testing.T) {
 	require.Same(t, b.members[1], b.pick(keyed(0), now()))
 	b.members[1].Report(health.Verdict{Reason: "status 500"})
 	require.Nil(t, b.pick(keyed(0), now()))
-	require.Equal(t, cause.Unavailable, b.refusal(now()).Cause)
+	require.Equal(t, cause.Unavailable, b.refusal(keyed(0), now()).Cause)
 	m.Report(health.Verdict{Healthy: true, Reason: "status 200"})
 	require.Same(t, m, b.pick(keyed(0), now()))
 	require.Len(t, m.History(), 2)

@@ -18,6 +18,7 @@ func (b *Backend) Do(r *Request) error {
 		if failure != nil {
 			return failure
 		}
+		b = m.backend // there may have been a reload while the request waited
 		r.tried = append(r.tried, m)
 		switch failure = m.attempt(r); {
 		case failure == nil && !b.isRefused(r):
@@ -35,13 +36,13 @@ func (b *Backend) Do(r *Request) error {
 	}
 }
 
-// isRefused is true for a response that another server should give instead: its status calls for it, and there is one. A bad answer is
-// better than none.
+// isRefused is true for a response that another server should give instead: its status calls for it, and there is one, with a place that
+// nobody waits for. A bad answer is better than none.
 func (b *Backend) isRefused(r *Request) bool {
 	for _, on := range b.retry.On {
 		if on.Contains(r.Response.Status) {
 			at := now()
-			return r.Repeatable && b.hasRetry(r) && b.pick(r, at) != nil && b.withinBudget(at)
+			return r.Repeatable && b.hasRetry(r) && b.shared.queue.isEmpty() && b.pick(r, at) != nil && b.withinBudget(at)
 		}
 	}
 	return false
@@ -59,7 +60,7 @@ func (b *Backend) choose(r *Request) (m *Member, failure *cause.Error) {
 	switch {
 	case m == nil:
 		m, failure = b.wait(r)
-	case b.serveDown && !m.available(r.at):
+	case b.serveDown && !m.isUp(r.at):
 		b.wentDown()
 	}
 	if b.options.Request > 0 {
@@ -82,53 +83,50 @@ func least(a, b time.Duration) time.Duration {
 	return a
 }
 
-// pick picks a server: the one that the client sticks to, one of the main ones, a backup, and at last one that is out.
+// pick picks a server: one of the main ones, a backup, and at last one that is out.
 func (b *Backend) pick(r *Request, at time.Duration) *Member {
-	if m := b.sticky[string(r.Stuck)]; m != nil && r.may(m, at) {
+	if m := b.main.pick(r, at); m != nil {
 		return m
 	}
-	if m := b.main.policy.pick(r, at); m != nil {
-		return m
-	}
-	if m := b.backup.policy.pick(r, at); m != nil {
+	if m := b.backup.pick(r, at); m != nil {
 		return m
 	}
 	return b.lastResort(r, at)
 }
 
-// lastResort is a server that is out, when there is no other: a newcomer that has not been checked yet; one whose time is not over, for one
-// request to find out whether it is back; and with all_down: serve any one.
+// lastResort is a server that is out, when none is up.
 func (b *Backend) lastResort(r *Request, at time.Duration) *Member {
+	if !b.desperate(at) {
+		return nil // those that are up are full, or have been tried
+	}
 	for _, m := range b.members {
-		switch m.State(at) {
-		case Available:
-			if !r.hasTried(m) {
-				continue
-			}
-			return nil // there is one; it has been tried
-		case Unhealthy, Unchecked, Ejected:
-			if r.hasTried(m) {
-				continue
-			}
-			if b.serveDown || m.mayReturn(at) || m.mayBegin() {
-				return m
-			}
+		if !r.hasTried(m) && !m.isFull() && m.mayServe(at) {
+			return m
 		}
 	}
 	return nil
 }
 
-// mayBegin is true for a newcomer whose first check is not over: when a reload replaces all servers of a backend, nobody else is left to
-// ask.
-func (m *Member) mayBegin() bool {
-	return m.verdict.Load() == awaited && !m.backend.check.Required
+// mayServe is true for a server that is out and may be asked while none is up: a newcomer that has not been checked yet; one that only failed
+// requests keep out, for longer than the shortest ejection, for one request to find out whether it is back; and with all_down: serve any one.
+func (m *Member) mayServe(at time.Duration) bool {
+	switch m.State(at) {
+	case Unhealthy, Unchecked, Ejected:
+		return m.backend.serveDown || m.mayAnswer() && m.eject.Early(at, m.backend.eject.Time) && m.connect.Early(at, m.backend.eject.Time)
+	}
+	return false
 }
 
-// mayReturn is true for a server that only failed requests keep out, for longer than the shortest ejection.
-func (m *Member) mayReturn(at time.Duration) bool {
-	patience := m.backend.eject.Time
-	return m.verdict.Load() != unwell && m.verdict.Load() != awaited &&
-		m.eject.Early(at, patience) && m.connect.Early(at, patience)
+// mayAnswer is false for a server that a check has found unwell, or that must have passed one. A newcomer need not: when a reload replaces
+// all servers of a backend, nobody else is left to ask.
+func (m *Member) mayAnswer() bool {
+	switch m.verdict.Load() {
+	case unwell:
+		return false
+	case awaited:
+		return !m.backend.check.Required
+	}
+	return true
 }
 
 // again is true when a request that failed may be tried at another server: it has been sent nowhere, or it may be sent twice. What was
@@ -179,8 +177,8 @@ func isServers(c cause.Cause) bool {
 	return false
 }
 
-// refusal is why no server can be asked, with the time after which it is worth another try.
-func (b *Backend) refusal(at time.Duration) *cause.Error {
+// refusal is why the request can be given to no server, with the time after which it is worth another try.
+func (b *Backend) refusal(r *Request, at time.Duration) *cause.Error {
 	switch {
 	case len(b.members) > 0:
 	case b.options.Unresolved != nil:
@@ -188,9 +186,9 @@ func (b *Backend) refusal(at time.Duration) *cause.Error {
 	default:
 		return &cause.Error{Cause: cause.NoServer, Unsent: true}
 	}
-	soonest := time.Duration(0)
+	soonest, desperate := time.Duration(0), b.desperate(at)
 	for _, m := range b.members {
-		if s := m.State(at); s == Full || s == Available { // a place has become free since
+		if !r.hasTried(m) && (m.isUp(at) || desperate && m.mayServe(at)) { // it is full, or was a moment ago
 			return &cause.Error{Cause: cause.Full, Unsent: true, RetryAfter: b.shared.queue.estimate(at)}
 		}
 		if until := max(m.eject.Until(), m.connect.Until()); until > at && (soonest == 0 || until-at < soonest) {

@@ -9,11 +9,21 @@ import (
 type group struct {
 	members  []*Member
 	policy   policy
-	weights  int           // of all members
-	isTimed  bool          // the policy goes by latencies
-	isBound  bool          // the policy goes by inFlight
-	inFlight atomic.Int64  // at all members, where the policy goes by it
-	line     atomic.Uint64 // the front of the line: where the last one has come who was furthest, see Backend.charge
+	sticky   map[string]*Member // by the cookie's value; nil: nobody sticks
+	weights  int                // of all members
+	isTimed  bool               // the policy goes by latencies
+	isBound  bool               // the policy goes by inFlight
+	inFlight atomic.Int64       // at all members, where the policy goes by it
+	line     atomic.Uint64      // the front of the line: where the last one has come who was furthest, see Backend.charge
+}
+
+// pick picks the server that the client sticks to, if it may, or by the policy. Who sticks to a backup is back at the main ones when these
+// are.
+func (g *group) pick(r *Request, at time.Duration) *Member {
+	if m := g.sticky[string(r.Stuck)]; m != nil && r.may(m, at) {
+		return m
+	}
+	return g.policy.pick(r, at)
 }
 
 // policy picks a server for a request: an available one that it has not tried, nil when there is none. It changes nothing but

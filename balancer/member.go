@@ -55,15 +55,29 @@ func (m *Member) State(at time.Duration) State {
 		return Unhealthy
 	case isOut(&m.eject, at), isOut(&m.connect, at):
 		return Ejected
-	case m.config.MaxInFlight > 0 && m.inFlight.Load() >= int64(m.config.MaxInFlight):
+	case m.isCapped() && m.isFull():
 		return Full
-	case m.config.MaxConnections > 0 && m.Idle() == 0 && m.Connections() >= m.config.MaxConnections:
-		return Full // or who waits for a connection would pick it again and again
 	}
 	return Available
 }
 
+// isCapped is asked before isFull because it costs no call: a pick asks it of each member.
+func (m *Member) isCapped() bool { return m.config.MaxInFlight > 0 || m.config.MaxConnections > 0 }
+
+// isFull is true when it has no place for one more request. A server without a free connection has none either, or who waits for it would
+// pick it again and again.
+func (m *Member) isFull() bool {
+	return m.config.MaxInFlight > 0 && m.inFlight.Load() >= int64(m.config.MaxInFlight) ||
+		m.config.MaxConnections > 0 && m.Idle() == 0 && m.Connections() >= m.config.MaxConnections
+}
+
 func (m *Member) available(at time.Duration) bool { return m.State(at) == Available }
+
+// isUp is true for a server that serves, be it full.
+func (m *Member) isUp(at time.Duration) bool {
+	s := m.State(at)
+	return s == Available || s == Full
+}
 
 func isOut(e *health.Ejection, at time.Duration) bool {
 	s := e.State(at)
@@ -143,7 +157,7 @@ func (m *Member) attempt(r *Request) *cause.Error {
 	m.backend.charge(m, r.at)
 	r.Caps = exchange.Caps{Connections: m.config.MaxConnections, Idle: m.config.MaxIdle}
 	r.Account = m
-	err := m.Server.Do(r.Exchange)
+	err := m.exchange(r, c)
 	r.ended = Now()
 	t := try{claims: c, shard: r.Shard, ended: r.ended, took: r.ended - r.at}
 	attempt := Attempt{Member: m, Took: t.took}
@@ -162,6 +176,19 @@ func (m *Member) attempt(r *Request) *cause.Error {
 		r.attempts = append(r.attempts, attempt)
 	}
 	return failure
+}
+
+// exchange has the server answer. A fault of ours says nothing of a server that is tried out.
+func (m *Member) exchange(r *Request, c claims) error {
+	ended := false
+	defer func() {
+		if !ended {
+			m.unclaim(c)
+		}
+	}()
+	err := m.Server.Do(r.Exchange)
+	ended = true
+	return err
 }
 
 func asFailure(err error) *cause.Error {

@@ -6,10 +6,10 @@ import (
 	"l7/config"
 )
 
-// outage is told of once when it begins and once when it is over: a request has found no server available, and one that answers is.
-// Until a request comes nobody misses anything.
+// outage is told of once when it begins and once when it is over: a request has found no server up, and one that answers is. A server that is
+// full is up. Until a request comes nobody misses anything.
 
-// wentDown is called by a request that has found no server available.
+// wentDown is called by a request that has found no server up.
 func (b *Backend) wentDown() {
 	if b.shared.down.Load() || !b.shared.down.CompareAndSwap(false, true) {
 		return
@@ -29,5 +29,5 @@ func (b *Backend) cameUp(address config.Address, at time.Duration) {
 	b.registry.observe(Change{Time: time.Now(), Backend: b.name, State: "up", Reason: address.String() + " answers"})
 }
 
-// IsDown is true while no server is available and a request has found that out.
+// IsDown is true while no server is up and a request has found that out.
 func (b *Backend) IsDown() bool { return b.shared.down.Load() && b.desperate(now()) }

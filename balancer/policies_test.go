@@ -93,7 +93,7 @@ func TestEveryPolicy(t *testing.T) {
 			m.Drain(true)
 		}
 		require.Nil(t, b.pick(keyed(0), now()))
-		require.Equal(t, cause.Unavailable, b.refusal(now()).Cause)
+		require.Equal(t, cause.Unavailable, b.refusal(keyed(0), now()).Cause)
 	})
 	f("all full", func(t *testing.T, policy string) {
 		b := picking(t, policy, 3, func(cfg *config.Backend) {
@@ -107,7 +107,7 @@ func TestEveryPolicy(t *testing.T) {
 			require.True(t, ok)
 		}
 		require.Nil(t, b.pick(keyed(0), now()))
-		require.Equal(t, cause.Full, b.refusal(now()).Cause)
+		require.Equal(t, cause.Full, b.refusal(keyed(0), now()).Cause)
 		b.members[1].leave()
 		require.Same(t, b.members[1], b.pick(keyed(0), now()))
 		b.members[0].leave()
@@ -306,7 +306,7 @@ func TestLeastTimeAvoidsASlowServer(t *testing.T) {
 // A client goes where its cookie leads while that server is available, and a made-up cookie leads nowhere.
 func TestStickyGoesBeforeThePolicy(t *testing.T) {
 	for _, policy := range policyNames {
-		b := picking(t, policy, 5, func(cfg *config.Backend) { cfg.Sticky.Cookie, cfg.Servers[4].Backup = "c", true })
+		b := picking(t, policy, 5, func(cfg *config.Backend) { cfg.Sticky.Cookie = "c" })
 		for _, m := range b.members {
 			r := keyed(1)
 			r.Stuck = []byte(m.Stick())
@@ -319,4 +319,18 @@ func TestStickyGoesBeforeThePolicy(t *testing.T) {
 		r.Stuck = []byte(b.members[3].Address().String())
 		require.NotNil(t, b.pick(r, now()))
 	}
+}
+
+// A client sticks to a backup only while that gets work at all. A bug left it there when the main servers were back.
+func TestStickyToABackup(t *testing.T) {
+	b := picking(t, "first", 3, func(cfg *config.Backend) {
+		cfg.Sticky.Cookie, cfg.Servers[1].Backup, cfg.Servers[2].Backup = "c", true, true
+	})
+	r := keyed(1)
+	r.Stuck = []byte(b.members[2].Stick())
+	require.Same(t, b.members[0], b.pick(r, now()))
+	b.members[0].Drain(true)
+	require.Same(t, b.members[2], b.pick(r, now()))
+	b.members[0].Drain(false)
+	require.Same(t, b.members[0], b.pick(r, now()))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // queue holds the requests that wait for a place at a server, first come first served. Only the first one picks; a request
-// that comes while others wait goes behind them.
+// that comes while others wait goes behind them. It outlives reloads, as those who wait do.
 type queue struct {
 	waiting atomic.Int64
 
@@ -27,6 +27,7 @@ type queue struct {
 
 type waiter struct {
 	wake chan struct{}
+	came time.Duration // the request
 	next *waiter
 }
 
@@ -60,8 +61,8 @@ func (q *queue) signalFirst() {
 	}
 }
 
-// join goes to the end of the line; who has been first before and found its place taken goes back to the front, and its time goes on. It is
-// nil when the queue is full.
+// join puts a request in line, behind those that came before it. One that has waited already, and found its place taken or its server dead,
+// is let in again in any case, and its time goes on. It is nil when the queue is full.
 func (q *queue) join(r *Request) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -75,17 +76,21 @@ func (q *queue) join(r *Request) *waiter {
 			r.patience = r.at + q.timeout
 		}
 	}
-	w := &waiter{wake: make(chan struct{}, 1)}
+	w := &waiter{wake: make(chan struct{}, 1), came: r.started}
 	switch {
 	case q.first == nil:
 		q.first, q.last, q.served, q.since = w, w, 0, r.at
-		w.wake <- struct{}{}
-	case again:
-		w.next, q.first = q.first, w
-		w.wake <- struct{}{}
+	case q.last.came <= w.came:
+		q.last.next, q.last = w, w
 	default:
-		q.last.next = w
-		q.last = w
+		at := &q.first
+		for (*at).came <= w.came {
+			at = &(*at).next
+		}
+		w.next, *at = *at, w
+	}
+	if q.first == w {
+		w.wake <- struct{}{}
 	}
 	q.waiting.Add(1)
 	return w
@@ -140,29 +145,38 @@ var errGone = errors.New("the client has reset its connection while it waited fo
 // forever is how long one waits without a bound.
 const forever = time.Duration(math.MaxInt64)
 
-// wait waits for a server that is full. When all are so for another reason it does not.
-func (b *Backend) wait(r *Request) (*Member, *cause.Error) {
-	failure := b.lastFailure(r, b.refusal(r.at))
-	q := &b.shared.queue
-	if failure.Cause != cause.Full {
-		if b.desperate(r.at) {
-			b.wentDown()
-		}
+// wait waits for a server that is full. The one it gets is of the config in force by then.
+func (b *Backend) wait(r *Request) (m *Member, failure *cause.Error) {
+	r.forgetFull()
+	if failure = b.hopeless(r); failure != nil {
 		return nil, failure
 	}
+	q := &b.shared.queue
 	w := q.join(r)
 	if w == nil {
-		return nil, failure
+		return nil, b.lastFailure(r, b.refusal(r, r.at))
 	}
-	r.forgetFull()
 	joined := r.at
-	m, failure := b.waitFor(w, r)
+	m, failure = b.waitFor(w, r)
 	r.queued += now() - joined
 	q.leave(w, m != nil)
 	return m, failure
 }
 
-// waitFor ends with a server that has a place, when the time for it is over, or when the client has gone.
+// hopeless is why a request need not wait: there is no server left whose only fault is to be full. Nil: there is one.
+func (b *Backend) hopeless(r *Request) *cause.Error {
+	failure := b.refusal(r, r.at)
+	if failure.Cause == cause.Full {
+		return nil
+	}
+	if b.desperate(r.at) {
+		b.wentDown()
+	}
+	return b.lastFailure(r, failure)
+}
+
+// waitFor ends with a server that has a place, when there is none to wait for any more, when the time for it is over, or when the client
+// has gone. A reload may come in between: each look is at the servers in force.
 func (b *Backend) waitFor(w *waiter, r *Request) (*Member, *cause.Error) {
 	q := &b.shared.queue
 	check := time.NewTicker(queueCheck)
@@ -183,8 +197,12 @@ func (b *Backend) waitFor(w *waiter, r *Request) (*Member, *cause.Error) {
 			return nil, &cause.Error{Cause: cause.QueueTimeout, Unsent: !r.Wrote(), RetryAfter: q.estimate(now())}
 		}
 		r.at = now()
-		if m := b.pick(r, r.at); m != nil {
+		latest := b.latest()
+		if m := latest.pick(r, r.at); m != nil {
 			return m, nil
+		}
+		if failure := latest.hopeless(r); failure != nil {
+			return nil, failure
 		}
 	}
 }

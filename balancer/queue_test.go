@@ -2,10 +2,12 @@ package balancer
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"l7/cause"
@@ -40,6 +42,16 @@ func begin(x *Request, b *Backend) pending {
 	p := pending{x, make(chan error, 1)}
 	go func() { p.ended <- b.Do(x) }()
 	return p
+}
+
+// twoWaiting are two requests in line.
+func twoWaiting(t *testing.T, b *Backend) (one, two pending) {
+	t.Helper()
+	one = begin(asking(t), b)
+	waits(t, b, 1)
+	two = begin(asking(t), b)
+	waits(t, b, 2)
+	return one, two
 }
 
 // answer is who answers the request, soon.
@@ -104,12 +116,31 @@ func TestAReloadServesThoseWhoWait(t *testing.T) {
 	}, "old")
 }
 
+// From the server on that it has waited for, a request goes by the config in force: its retry goes to none that is no longer there.
+func TestWhoHasWaitedGoesByTheNewConfig(t *testing.T) {
+	registry, met, fail := newRegistry(), make(chan struct{}), make(chan struct{})
+	bad := script(t, func(c *net.TCPConn, body string) bool {
+		close(met)
+		<-fail
+		return resetting(c, body)
+	})
+	b := activated(t, registry, waitingAt(capped(t, "old", 1)), nil)
+	_, held := asked(t, b)
+	p := begin(asking(t), b)
+	waits(t, b, 1)
+	b = activated(t, registry, waitingAt(bad.Server, serving(t, "new")), b)
+	defer b.Close()
+	<-met
+	held.Finish()
+	close(fail)
+	require.Equal(t, "new", p.answer(t))
+}
+
 // A backend that is no longer in the config still has its servers answer who came before, as for the requests that they have already.
 func TestWhoWaitsOutlivesTheBackend(t *testing.T) {
 	b := activated(t, newRegistry(), waitingAt(capped(t, "old", 1)), nil)
 	_, held := asked(t, b)
-	one, two := begin(asking(t), b), begin(asking(t), b)
-	waits(t, b, 2)
+	one, two := twoWaiting(t, b)
 	b.Close()
 	held.Finish()
 	require.Equal(t, "old", one.answer(t))
@@ -125,8 +156,7 @@ func TestWhoWaitsInVainIsToldSo(t *testing.T) {
 			b := activated(t, registry, waitingAt(capped(t, "old", 1), dead(t)), nil)
 			b.members[1].Drain(true)
 			_, held := asked(t, b)
-			one, two := begin(asking(t), b), begin(asking(t), b)
-			waits(t, b, 2)
+			one, two := twoWaiting(t, b)
 			b = change(t, registry, b)
 			defer b.Close()
 			require.Equal(t, want, causeOf(t, one.end(t)))
@@ -178,16 +208,19 @@ func TestADeadServerAndAFullOneCostNobodyARequest(t *testing.T) {
 	b := activated(t, newRegistry(), waitingAt(dead(t), capped(t, "alive", 1)), nil)
 	defer b.Close()
 	_, held := asked(t, b)
-	var line []pending
-	for i, x := range []*Request{asking(t), posting(t), asking(t), asking(t)} {
-		line = append(line, begin(x, b))
+	requests := []*Request{asking(t), posting(t), asking(t), posting(t), asking(t), asking(t)}
+	var all sync.WaitGroup
+	for i, x := range requests {
+		all.Go(func() {
+			if assert.NoError(t, b.Do(x)) {
+				x.Finish()
+			}
+		})
 		waits(t, b, int64(i+1))
 	}
 	held.Finish()
-	for _, p := range line {
-		require.Equal(t, "alive", p.answer(t))
-	}
-	require.Equal(t, []cause.Cause{cause.ConnectRefused, cause.None}, tried(line[0].Request), "it has met the dead one before it waited")
+	all.Wait()
+	require.Equal(t, []cause.Cause{cause.ConnectRefused, cause.None}, tried(requests[0]), "it has met the dead one before it waited")
 }
 
 // What may be sent again waits for a server that may be asked; what may not, or is out of retries, ends at once.
@@ -230,6 +263,21 @@ func TestNobodyWaitsForWhatHasFailed(t *testing.T) {
 	require.Len(t, x.Attempts(), 2)
 }
 
+// Nobody waits for a newcomer that cannot be connected to. It is no place to wait for, and not one to be picked again and again.
+func TestNobodyWaitsForADeadNewcomer(t *testing.T) {
+	cfg := waitingAt(dead(t), dead(t))
+	cfg.Eject.After, cfg.Eject.Time = 1, time.Minute
+	b := activated(t, newRegistry(), cfg, nil)
+	defer b.Close()
+	for _, m := range b.members {
+		m.verdict.Store(awaited)
+	}
+	require.Equal(t, cause.ConnectRefused, causeOf(t, b.Do(asking(t))))
+	x := asking(t)
+	require.Equal(t, cause.Unavailable, causeOf(t, begin(x, b).end(t)))
+	require.Zero(t, x.Queued())
+}
+
 // A server that is full is up: beside it none that is out is tried before its time, and a newcomer waits for its first check.
 func TestAFullServerIsUp(t *testing.T) {
 	b := picking(t, "first", 2, func(cfg *config.Backend) { cfg.Servers[1].MaxInFlight = 1 })
@@ -265,8 +313,8 @@ func TestTheQueueForTheLastResort(t *testing.T) {
 	defer b.Close()
 	b.members[0].verdict.Store(unwell)
 	_, held := asked(t, b)
-	one, two := begin(asking(t), b), begin(asking(t), b)
-	waits(t, b, 2)
+	one, two := twoWaiting(t, b)
+	require.Nil(t, b.pick(keyed(0), now()), "or who waits would try it again and again")
 	held.Finish()
 	require.Equal(t, "out", one.answer(t))
 	require.Equal(t, "out", two.answer(t))
@@ -367,29 +415,4 @@ func TestAFaultEndsAProbe(t *testing.T) {
 	next.Finish()
 	require.Equal(t, health.In, m.eject.State(now()))
 	require.Equal(t, health.In, m.connect.State(now()))
-}
-
-// A client sticks to its server, to a backup only as long as that has work at all.
-func TestSticky(t *testing.T) {
-	b := picking(t, "first", 4, func(cfg *config.Backend) {
-		cfg.Sticky.Cookie = "l7"
-		cfg.Servers[2].Backup, cfg.Servers[3].Backup = true, true
-	})
-	r := keyed(0)
-	picked := func(stuck *Member) *Member {
-		r.Stuck = []byte(stuck.Stick())
-		return b.pick(r, now())
-	}
-	main, backups := b.members[:2], b.members[2:]
-	require.Same(t, main[1], picked(main[1]))
-	require.Same(t, main[0], picked(backups[1]))
-	main[1].Drain(true)
-	require.Same(t, main[0], picked(main[1]))
-	main[0].Drain(true)
-	require.Same(t, backups[1], picked(backups[1]))
-	require.Same(t, backups[0], picked(main[1]))
-	main[1].Drain(false)
-	require.Same(t, main[1], picked(backups[1]), "it is back")
-	r.Stuck = []byte("made up")
-	require.Same(t, main[1], b.pick(r, now()))
 }

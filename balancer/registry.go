@@ -105,7 +105,8 @@ type shared struct {
 	live   bool // it has served: a server that joins it is a newcomer; guarded by the registry
 	budget *budget
 	queue  queue
-	down   atomic.Bool // see outage.go
+	latest atomic.Pointer[Backend] // the one that was activated last; nil: none yet
+	down   atomic.Bool             // see outage.go
 
 	retries      atomic.Uint64 // see Counts
 	unaffordable atomic.Uint64

@@ -70,9 +70,10 @@ func (r *Request) Member() *Member {
 	return r.tried[len(r.tried)-1]
 }
 
+// hasTried is true for a server that the request has tried, be it as a member of an earlier config.
 func (r *Request) hasTried(m *Member) bool {
 	for _, t := range r.tried {
-		if t == m {
+		if t.Standing == m.Standing {
 			return true
 		}
 	}
