@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -20,6 +21,9 @@ import (
 
 // ErrUnknown is what a Process says, or wraps, when there is no such backend or server: it is answered with 404.
 var ErrUnknown = errors.New("not found")
+
+// ErrUpgrading is what a Process says, or wraps, to what another process that is about to take its place would not hear of: it is answered with 503.
+var ErrUpgrading = errors.New("an upgrade is under way; ask again when it is done")
 
 // Process is the running l7, as far as this room asks it. All methods may be called concurrently.
 type Process interface {
@@ -34,7 +38,7 @@ type Process interface {
 	Reload() *api.Reload
 	// Diff is what a reload from the file would come to. It is never nil.
 	Diff(file string) *api.Reload
-	// Drain keeps new work from a server, or lets it have work again. An error that is not ErrUnknown is one of the question.
+	// Drain keeps new work from a server, or lets it have work again. An error that is neither ErrUnknown nor ErrUpgrading is one of the question.
 	Drain(r api.DrainRequest, drained bool) (*api.Server, error)
 	// History is what became of a server, in every backend that has it where backend is empty. Errors are as with Drain.
 	History(backend, server string) ([]api.History, error)
@@ -49,14 +53,23 @@ type Process interface {
 // maxStreams is how many may follow the process at a time. Each costs a Status a second.
 const maxStreams = 64
 
+// maxLogins is how many logins are verified, or wait for it, at a time. A hash takes its time, and half of the processors at most; who wants to
+// have thousands verified does not get thousands to wait.
+const maxLogins = 16
+
+// clientLines is how many lines a second strangers may cause in the log; the rest is left out.
+const clientLines = 10
+
 // Server answers those who ask. Open, Commit and Close are for one goroutine; all else may be called concurrently.
 type Server struct {
 	process Process
 	log     zerolog.Logger
+	limited zerolog.Logger // for lines that strangers can cause
 	routes  map[string]route
 	page    http.Handler
 	origins *http.CrossOriginProtection
 	streams chan struct{} // holds a token for each stream
+	logins  chan struct{} // holds a token for each login that is verified
 
 	inherited Inheritance // nil: there is none
 	left      atomic.Bool // see Leave
@@ -73,9 +86,11 @@ func New(process Process, log zerolog.Logger, metrics, page http.Handler) *Serve
 	s := &Server{
 		process: process,
 		log:     log,
+		limited: log.Sample(&zerolog.BurstSampler{Burst: clientLines, Period: time.Second}),
 		page:    page,
 		origins: http.NewCrossOriginProtection(),
 		streams: make(chan struct{}, maxStreams),
+		logins:  make(chan struct{}, maxLogins),
 	}
 	s.routes = s.newRoutes(metrics)
 	return s

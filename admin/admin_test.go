@@ -280,3 +280,60 @@ func TestLogged(t *testing.T) {
 	assert.Contains(t, log.String(), `"path":"/api/reload","login":"bob"`)
 	assert.NotContains(t, log.String(), "sesame")
 }
+
+// Who tries passwords stands in the log, without them; also what login they are tried for, if there is one.
+func TestRefusedLoginsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	s := New(newFake(), zerolog.New(&log), nil, nil)
+	settle(t, s, Settings{Listen: loopback(t), Users: usersOf(t, map[string]string{"bob": "sesame"})})
+	f := func(login, password string) {
+		t.Helper()
+		response := ask(t, s.Addr(), http.MethodGet+" "+api.PathStatus, "", func(r *http.Request) {
+			if login != "" {
+				r.SetBasicAuth(login, password)
+			}
+		})
+		require.Equal(t, http.StatusUnauthorized, response.StatusCode)
+	}
+	f("", "")
+	f("bob", "hunter2")
+	f("hunter2", "sesame")
+	for range 2 * clientLines {
+		f("bob", "hunter2")
+	}
+	s.Close()
+	assert.Regexp(t, `(?m)^\{"level":"warn","client":"127\.0\.0\.1:\d+","login":"bob","path":"/api/status","listen":"127\.0\.0\.1:0","message":"admin login refused"\}$`, log.String())
+	assert.Contains(t, log.String(), `"login":"","path"`)
+	assert.NotContains(t, log.String(), "hunter2")
+	assert.Less(t, strings.Count(log.String(), "\n"), 2*clientLines, "there is no bound")
+}
+
+// A flood of wrong passwords does not lock out those whose password is known.
+func TestManyLoginsAtOnce(t *testing.T) {
+	s := newRoom(t, newFake())
+	settle(t, s, Settings{Listen: loopback(t), Users: usersOf(t, map[string]string{"bob": "{SHA}W8r/fyL/UzygmbNAjq2HbA67qac=", "eve": slowHash})})
+	f := func(login, password string, status int) {
+		t.Helper()
+		response := ask(t, s.Addr(), http.MethodGet+" "+api.PathStatus, "", func(r *http.Request) { r.SetBasicAuth(login, password) })
+		assert.Equal(t, status, response.StatusCode)
+		if status == http.StatusTooManyRequests {
+			assert.Equal(t, "1", response.Header.Get("Retry-After"))
+		}
+	}
+	f("eve", "open sesame", http.StatusOK)
+	for range maxLogins { // that take their time
+		s.logins <- struct{}{}
+	}
+	f("eve", "open sesame", http.StatusOK)
+	f("bob", "open sesame", http.StatusOK)
+	f("eve", "nope", http.StatusTooManyRequests)
+	f("nobody", "nope", http.StatusTooManyRequests)
+	assert.Equal(t, http.StatusUnauthorized, statusAt(t, s.Addr(), api.PathStatus), "nothing was to be verified")
+	for range maxLogins {
+		<-s.logins
+	}
+	f("eve", "nope", http.StatusUnauthorized)
+}
+
+// slowHash is a hash of "open sesame".
+const slowHash = "$2y$04$CqKuqYO/xGEPkysb7oRgYOLBS3xpzruImqsmfdZ3X1H5WCEph4Knm"

@@ -53,9 +53,16 @@ func answerError(w http.ResponseWriter, err error) {
 		status = refused.status
 	case errors.Is(err, ErrUnknown):
 		status = http.StatusNotFound
+	case errors.Is(err, ErrUpgrading):
+		status = http.StatusServiceUnavailable
 	}
-	if status == http.StatusUnauthorized {
+	switch status {
+	case http.StatusUnauthorized:
 		w.Header().Set("WWW-Authenticate", auth.Challenge)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		if w.Header().Get("Retry-After") == "" {
+			w.Header().Set("Retry-After", "1")
+		}
 	}
 	answerJSON(w, status, api.Error{Message: err.Error()})
 }

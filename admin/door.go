@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	stdlog "log"
 	"net"
 	"net/http"
@@ -102,7 +103,7 @@ func (d *door) admit(to route, r *http.Request) (login string, err error) {
 		return "", nil
 	}
 	if users := d.access.Load().users; users != nil {
-		login, err = identify(users, r)
+		login, err = d.identify(users, r)
 	} else {
 		err = d.onlooker(to, r)
 	}
@@ -112,16 +113,39 @@ func (d *door) admit(to route, r *http.Request) (login string, err error) {
 	return login, err
 }
 
-func identify(users *auth.Users, r *http.Request) (string, error) {
-	var field []byte
-	if values := r.Header.Values("Authorization"); len(values) == 1 {
-		field = []byte(values[0])
+// identify says who asks. A login that fails is logged, with its name where there is such a login; who has not tried has not failed.
+func (d *door) identify(users *auth.Users, r *http.Request) (string, error) {
+	refused := &refusal{http.StatusUnauthorized, "this needs a login and its password; see admin.users in the config of l7"}
+	fields := r.Header.Values("Authorization")
+	switch len(fields) {
+	case 0:
+		return "", refused
+	case 1:
+	default:
+		fields = []string{""} // which of them would count?
 	}
-	login, ok := users.Check(field)
-	if !ok {
-		return "", &refusal{http.StatusUnauthorized, "this needs a login and its password; see admin.users in the config of l7"}
+	login, ok, err := d.verify(users, []byte(fields[0]))
+	if ok || err != nil {
+		return login, err
 	}
-	return login, nil
+	d.server.limited.Warn().Str("client", r.RemoteAddr).Str("login", login).Str("path", r.URL.Path).Stringer("listen", d.address).Msg("admin login refused")
+	return "", refused
+}
+
+// verify checks a login. While too many are being verified, only those come in whose password is known already.
+func (d *door) verify(users *auth.Users, field []byte) (login string, ok bool, err error) {
+	select {
+	case d.server.logins <- struct{}{}:
+		defer func() { <-d.server.logins }()
+		login, ok = users.Check(field)
+		return login, ok, nil
+	default:
+	}
+	login, verdict := users.Peek(field)
+	if verdict != auth.Accepted {
+		return "", false, &refusal{http.StatusTooManyRequests, fmt.Sprintf("%d logins are being verified already, which is the limit", maxLogins)}
+	}
+	return login, true, nil
 }
 
 // onlooker lets anybody look. A page of the web may have a name lead here (DNS rebinding) and would then be of the same

@@ -49,6 +49,7 @@ func (s *Server) takeOver(address config.ListenAddress) *door {
 		_ = l.Close()
 		return nil
 	}
-	d.file = &socketFile{path, made}
+	f, ok := l.(interface{ Foreign() bool })
+	d.file = &socketFile{path, made, ok && f.Foreign()}
 	return d
 }

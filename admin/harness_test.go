@@ -118,6 +118,8 @@ func (p *fakeProcess) Drain(r api.DrainRequest, drained bool) (*api.Server, erro
 		return nil, fmt.Errorf("cannot find server %q: %w", r.Server, ErrUnknown)
 	case "two":
 		return nil, fmt.Errorf("cannot tell which backend is meant")
+	case "late":
+		return nil, ErrUpgrading
 	}
 	s := fakeServer(drained)
 	return &s, nil

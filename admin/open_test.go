@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -137,4 +138,35 @@ func TestListenOnUnix(t *testing.T) {
 	want.Users = usersOf(t, map[string]string{"bob": "sesame"})
 	settle(t, s, want)
 	assert.Equal(t, http.StatusUnauthorized, statusAt(t, unixAddr(path), api.PathStatus))
+}
+
+// inherits has one socket to give.
+type inherits struct{ net.Listener }
+
+// Take implements Inheritance.
+func (i inherits) Take(config.ListenAddress) net.Listener { return i.Listener }
+
+// fromSystemd is a socket of a unit of systemd.
+type fromSystemd struct{ *net.UnixListener }
+
+func (fromSystemd) Foreign() bool { return true }
+
+// A socket that systemd has made is systemd's to remove: without its file nobody could come in until the unit of the socket was restarted.
+func TestForeignSocket(t *testing.T) {
+	f := func(path string, wrap func(*net.UnixListener) net.Listener) {
+		t.Helper()
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: path})
+		require.NoError(t, err)
+		l.SetUnlinkOnClose(false) // as handover has it
+		s := New(newFake(), zerolog.Nop(), nil, nil)
+		s.Inherit(inherits{wrap(l)})
+		settle(t, s, Settings{Socket: path})
+		assert.Equal(t, http.StatusOK, statusAt(t, unixAddr(path), api.PathStatus))
+		s.Close()
+	}
+	foreign, own := socketIn(t), socketIn(t)
+	f(foreign, func(l *net.UnixListener) net.Listener { return fromSystemd{l} })
+	assert.FileExists(t, foreign)
+	f(own, func(l *net.UnixListener) net.Listener { return l })
+	assert.NoFileExists(t, own)
 }

@@ -22,10 +22,11 @@ const lockWait = 5 * time.Second
 // errHeld says that a living process listens on a socket.
 var errHeld = errors.New("another process listens on it")
 
-// socketFile is the name in the file system of a unix socket that was made here.
+// socketFile is the name in the file system of a unix socket.
 type socketFile struct {
-	path string
-	made fs.FileInfo
+	path    string
+	made    fs.FileInfo
+	foreign bool // made by somebody else, who keeps it
 }
 
 // ours is true while the name still leads to our socket. A file system may give the inode of a removed file to the next, but not
@@ -36,7 +37,7 @@ func (f *socketFile) ours() bool {
 }
 
 func (f *socketFile) remove() {
-	if f.ours() {
+	if !f.foreign && f.ours() {
 		_ = os.Remove(f.path) // somebody else's next start finds it stale
 	}
 }
@@ -102,7 +103,7 @@ func listenUnix(path string, private bool) (net.Listener, *socketFile, error) {
 		_ = listener.Close()
 		return nil, nil, err
 	}
-	return listener, &socketFile{path, made}, nil
+	return listener, &socketFile{path: path, made: made}, nil
 }
 
 // bind binds a unix socket whose file outlives its Close. The name comes into being with the mode that the socket has then (unix(7)), so a

@@ -91,36 +91,38 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 		access:   &access{stdout: out},
 		ending:   make(chan struct{}),
 	}
-	a.reloading.Lock() // who watches the config or comes in by the admin room waits until all stands
-	defer a.reloading.Unlock()
 	a.log = log.Hook(leveled{a.level})
 	a.room = a.newRoom()
 	a.parts = NewParts(a.logChange)
 	a.parts.acme = acme.New(a.log)
-	a.parts.names, a.parts.lookUp = a.newNames(), a.lookUp
-	a.parts.Names = a.parts.names
-	serves := false
-	defer func() {
-		if !serves {
-			a.parts.names.Close()
-		}
-	}()
 	before, err := a.inherit()
 	if err != nil {
 		return nil, err
 	}
-	plan, err := Prepare(source, a.parts)
-	if err != nil {
+	a.parts.names, a.parts.lookUp = a.newNames(before.Names), a.lookUp
+	if err := a.start(before); err != nil {
+		a.parts.names.Close() // unlocked: it waits for who waits for the lock
 		return nil, err
+	}
+	return a, nil
+}
+
+// start serves the config. On error nothing is left running but the names.
+func (a *App) start(before *carried) error {
+	a.reloading.Lock() // who watches the config or comes in by the admin room, and who is told of names, waits until all stands
+	defer a.reloading.Unlock()
+	plan, err := Prepare(a.source, a.parts)
+	if err != nil {
+		return err
 	}
 	plan.Snapshot.Generation = 1
 	a.server = server.New(a.log, plan.Snapshot, a.parts.Pools)
-	a.server.Inherit(sockets{source.Self.Inherited})
-	a.room.Inherit(sockets{source.Self.Inherited})
+	a.server.Inherit(sockets{a.source.Self.Inherited})
+	a.room.Inherit(sockets{a.source.Self.Inherited})
 	commit, err := a.open(plan)
 	if err != nil {
 		plan.Snapshot.Close()
-		return nil, err
+		return err
 	}
 	a.level.Store(levelOf(plan))
 	a.adopt(plan)
@@ -131,8 +133,7 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 	go a.rotateTickets(a.ending)
 	a.events.add(api.Event{Kind: "process", State: "started", Reason: "version " + a.identity.version})
 	a.begin()
-	serves = true
-	return a, nil
+	return nil
 }
 
 // open opens what a plan asks for beside its snapshot: the access log, the admin room and the listeners. Nothing of it is in force before
@@ -305,8 +306,8 @@ type Parts struct {
 	tickets *certs.Tickets
 	certs   *keepers
 	acme    *acme.Manager
-	names   *discovery.Names // nil: names are not looked up, for nothing is served
-	lookUp  func(*config.Config)
+	names   *discovery.Names
+	lookUp  func(*config.Config) server.Names // nil: names are not looked up, for nothing is served
 }
 
 // NewParts returns parts that nothing has been done with. observe is told when the state of a server changes.

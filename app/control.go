@@ -63,8 +63,9 @@ func (c *control) Drain(r api.DrainRequest, drained bool) (*api.Server, error) {
 		return nil, fmt.Errorf("%d backends have the server %s; name one: %s", len(found), r.Server, names(found))
 	}
 	m := found[0].member
-	m.Drain(drained)
-	c.undrains.set(m.Standing, time.Duration(r.For*float64(time.Second)), drained)
+	if err := c.undrains.drain(m.Standing, time.Duration(r.For*float64(time.Second)), drained); err != nil {
+		return nil, err
+	}
 	status := c.serverStatus(m)
 	return &status, nil
 }

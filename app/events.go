@@ -1,16 +1,20 @@
 package app
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 
 	"l7/admin/api"
 )
 
-// keptEvents is how many of the last events are kept for who asks later, followBuffer how many a follower may be behind.
+// keptEvents is how many of the last events are kept for who asks later, followBuffer how many a follower may be behind. longestReason is how many
+// bytes of a reason are kept: that of a reload may name thousands of servers, which the log has.
 const (
-	keptEvents   = 256
-	followBuffer = 64
+	keptEvents    = 256
+	followBuffer  = 64
+	longestReason = 4 << 10
 )
 
 // events are what somebody at night wants to know of. All methods may be called concurrently.
@@ -27,6 +31,7 @@ func (e *events) add(event api.Event) {
 	defer e.mu.Unlock()
 	e.count++
 	event.ID = e.count
+	event.Reason = shortened(event.Reason)
 	if event.Time.IsZero() {
 		event.Time = time.Now()
 	}
@@ -41,6 +46,15 @@ func (e *events) add(event api.Event) {
 		default:
 		}
 	}
+}
+
+// shortened cuts a reason, and says so.
+func shortened(reason string) string {
+	if len(reason) <= longestReason {
+		return reason
+	}
+	kept := strings.ToValidUTF8(reason[:longestReason], "") // a character may have been cut
+	return fmt.Sprintf("%s... (and %d bytes more)", kept, len(reason)-len(kept))
 }
 
 // all are the last events, the oldest first.

@@ -1,14 +1,16 @@
 package app
 
 import (
-	"l7/config"
+	"maps"
+	"slices"
+
 	"l7/watch"
 )
 
 // follow watches the files that the config in force comes from, where it says so, and stops where it does not any more.
 func (a *App) follow(plan *Plan) {
 	a.followCertificates(plan.listening.files)
-	files := watched(plan.Loaded)
+	files := plan.watched()
 	if a.watcher == nil {
 		if len(files) == 0 {
 			return
@@ -20,8 +22,8 @@ func (a *App) follow(plan *Plan) {
 		}
 		a.watcher = watcher
 	}
-	if err := a.watcher.Set(files...); err != nil {
-		a.log.Warn().Err(err).Strs("files", files).Msg("changes of the config are noticed only now and then")
+	if err := a.watcher.Set(files); err != nil {
+		a.log.Warn().Err(err).Strs("files", slices.Sorted(maps.Keys(files))).Msg("changes of the config are noticed only now and then")
 	}
 }
 
@@ -44,7 +46,11 @@ func (a *App) followCertificates(files []string) {
 		}
 		a.certWatcher = watcher
 	}
-	if err := a.certWatcher.Set(files...); err != nil {
+	unknown := make(map[string][]byte, len(files))
+	for _, file := range files {
+		unknown[file] = nil
+	}
+	if err := a.certWatcher.Set(unknown); err != nil {
 		a.log.Warn().Err(err).Strs("files", files).Msg("changes of the certificates are noticed only now and then")
 	}
 	a.readAgain()
@@ -63,17 +69,14 @@ func (a *App) unfollow() {
 	}
 }
 
-// watched are the files to watch; none where the config does not ask for it.
-func watched(loaded *config.Loaded) []string {
-	if !loaded.Config.Watch || loaded.File == "" {
+// watched are the files to watch, with what was read of them; none where the config does not ask for it.
+func (p *Plan) watched() map[string][]byte {
+	if !p.Loaded.Config.Watch || p.Loaded.File == "" {
 		return nil
 	}
-	files := []string{loaded.File}
-	if name := usersFile(loaded); name != "" {
-		files = append(files, name)
-	}
-	for i, name := range files {
-		files[i] = absolute(name)
+	files := map[string][]byte{absolute(p.Loaded.File): p.Loaded.Text()}
+	if name := usersFile(p.Loaded); name != "" {
+		files[absolute(name)] = p.users
 	}
 	return files
 }

@@ -14,27 +14,30 @@ import (
 // firstLookup is how long a start or a reload waits for names that are new. One that takes longer comes in when it is known.
 const firstLookup = 2 * time.Second
 
-// newNames returns the names of servers, of which none is looked up yet.
-func (a *App) newNames() *discovery.Names {
-	return discovery.Start(discovery.Options{}, a.renamed, a.toldOfName)
+// newNames returns the names of servers, of which none is looked up yet. Known are those of the process before.
+func (a *App) newNames(known []discovery.Known) *discovery.Names {
+	return discovery.Start(known, a.renamed, a.toldOfName)
 }
 
-// lookUp has the names of a config looked up, beside those in use: a config that is refused must not end them.
-func (a *App) lookUp(cfg *config.Config) {
-	if a.parts.names == nil {
-		return
+// lookUp has the names of a config looked up as it says, beside those in use: a config that is refused must change nothing for them.
+func (a *App) lookUp(cfg *config.Config) server.Names {
+	all := []discovery.Wanted{wanted(cfg)}
+	if a.config != nil {
+		all = append(all, wanted(a.config))
 	}
-	a.parts.names.Configure(lookups(cfg))
-	a.parts.names.Use(append(namesOf(cfg), namesOf(a.config)...))
+	a.parts.names.Use(all...)
 	ctx, cancel := context.WithTimeout(context.Background(), firstLookup)
 	defer cancel()
 	a.parts.names.Await(ctx)
+	return server.NewNames(a.parts.names.By(all[0].Options), all[0].Names)
 }
 
 // keepNames has the names of the config in force looked up as it says, and no others.
-func (a *App) keepNames() {
-	a.parts.names.Configure(lookups(a.config))
-	a.parts.names.Use(namesOf(a.config))
+func (a *App) keepNames() { a.parts.names.Use(wanted(a.config)) }
+
+// wanted are the names that a config has servers by.
+func wanted(cfg *config.Config) discovery.Wanted {
+	return discovery.Wanted{Options: lookups(cfg), Names: namesOf(cfg)}
 }
 
 func lookups(cfg *config.Config) discovery.Options {
@@ -45,11 +48,7 @@ func lookups(cfg *config.Config) discovery.Options {
 	return o
 }
 
-// namesOf are the names that a config has servers by; none where there is no config.
 func namesOf(cfg *config.Config) (names []discovery.Name) {
-	if cfg == nil {
-		return nil
-	}
 	for _, backend := range cfg.Backends {
 		for _, s := range backend.Servers {
 			if name, ok := server.NameOf(s.Address); ok {
@@ -60,11 +59,12 @@ func namesOf(cfg *config.Config) (names []discovery.Name) {
 	return names
 }
 
-// renamed is called when names stand for other addresses than before: the backends that have servers by them get those.
+// renamed is called when names stand for other addresses than before: the backends that have servers by them get those. A start holds the lock
+// until it serves, or has failed.
 func (a *App) renamed(names []discovery.Name) {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
-	if a.phase.Load() == stopping {
+	if a.phase.Load() != serving {
 		return
 	}
 	next, changed, done := a.server.Snapshot().Renew(names)

@@ -20,6 +20,7 @@ type Plan struct {
 	Warnings []string
 
 	listening  *listening
+	users      []byte      // the users file
 	AdminUsers *auth.Users // who may use the admin listener; nil: there are none
 }
 
@@ -28,7 +29,8 @@ type Plan struct {
 func Prepare(source Source, parts Parts) (*Plan, error) {
 	loaded, problems := config.Examine(source.Args, source.Environ)
 	cfg := loaded.Config
-	problems = addFindings(problems, loaded, addUsersFile(loaded, &cfg))
+	users, findings := addUsersFile(loaded, &cfg)
+	problems = addFindings(problems, loaded, findings)
 	admins, findings := adminUsers(&cfg.Admin, parts.Verifier)
 	problems = addFindings(problems, loaded, findings)
 	listening := listeners(loaded, &cfg, parts)
@@ -36,7 +38,7 @@ func Prepare(source Source, parts Parts) (*Plan, error) {
 	parts.HTTP01 = listening.proofs(parts.acme)
 	resolveFiles(loaded, &cfg)
 	if parts.lookUp != nil && len(problems) == 0 {
-		parts.lookUp(&cfg)
+		parts.Names = parts.lookUp(&cfg)
 	}
 	snapshot, findings := server.NewSnapshot(&cfg, parts.Parts)
 	problems = addFindings(problems, loaded, findings)
@@ -50,7 +52,7 @@ func Prepare(source Source, parts Parts) (*Plan, error) {
 		problems.Sort()
 		return nil, problems
 	}
-	plan := &Plan{Loaded: loaded, Config: &cfg, Snapshot: snapshot, AdminUsers: admins, listening: listening}
+	plan := &Plan{Loaded: loaded, Config: &cfg, Snapshot: snapshot, AdminUsers: admins, listening: listening, users: users}
 	plan.Warnings = slices.Concat(warnings(loaded, snapshot, admins), listening.warnings, snapshot.Warnings())
 	return plan, nil
 }
@@ -86,14 +88,13 @@ func within(path, whole []string) bool {
 	return len(whole) > 0 && len(path) >= len(whole) && slices.Equal(path[:len(whole)], whole)
 }
 
-// addUsersFile adds the logins of the users file to those of the config.
-func addUsersFile(loaded *config.Loaded, cfg *config.Config) []config.Finding {
+// addUsersFile adds the logins of the users file to those of the config, and returns what was read.
+func addUsersFile(loaded *config.Loaded, cfg *config.Config) (text []byte, findings []config.Finding) {
 	path := []string{"users_file"}
-	extra, err := readUsers(loaded)
+	extra, text, err := readUsers(loaded)
 	if err != nil {
-		return []config.Finding{{Path: path, Text: err.Error()}}
+		return nil, []config.Finding{{Path: path, Text: err.Error()}}
 	}
-	var findings []config.Finding
 	if len(extra) > 0 {
 		cfg.Users = maps.Clone(cfg.Users)
 	}
@@ -107,7 +108,7 @@ func addUsersFile(loaded *config.Loaded, cfg *config.Config) []config.Finding {
 		}
 		cfg.Users[login] = config.Secret(extra[login])
 	}
-	return findings
+	return text, findings
 }
 
 func warnings(loaded *config.Loaded, snapshot *server.Snapshot, admins *auth.Users) []string {
@@ -137,14 +138,14 @@ func usersFile(loaded *config.Loaded) string {
 }
 
 // readUsers reads the users file.
-func readUsers(loaded *config.Loaded) (map[string]string, error) {
+func readUsers(loaded *config.Loaded) (users map[string]string, text []byte, err error) {
 	name := usersFile(loaded)
 	if name == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the users file: %w", err)
+	if text, err = os.ReadFile(name); err != nil {
+		return nil, nil, fmt.Errorf("cannot read the users file: %w", err)
 	}
-	return auth.ParseFile(name, text)
+	users, err = auth.ParseFile(name, text)
+	return users, text, err
 }

@@ -15,34 +15,42 @@ import (
 // ErrStopped says that a second signal ended the process before its requests were finished.
 var ErrStopped = errors.New("stopped at once by a second signal")
 
-// run is what Run has to remember.
+// run is what Run has to remember. It waits for signals alone: what takes its time is done by others, one at a time.
 type run struct {
 	*App
-	asked <-chan signals.Action
+	asked signals.Asked
 	alive <-chan time.Time // when systemd wants to hear that we are; nil: never
 
-	upgraded chan outcome // the outcome of an upgrade
+	worked   chan struct{} // when the work is done
+	working  bool          // with a reload or a dump
+	upgraded chan outcome  // the outcome of an upgrade
 	cancel   context.CancelFunc
 	busy     bool // with an upgrade
-	reload   bool // was asked for meanwhile, and is to be done by the process that is left
 }
 
 // Run does what the signals ask for until one asks to drain, or an upgrade has put another process in this one's place, and then
 // returns when everything is finished. The error is nil after a clean drain.
-func (a *App) Run(asked <-chan signals.Action) error {
-	r := &run{App: a, asked: asked, upgraded: make(chan outcome, 1)}
+func (a *App) Run(asked signals.Asked) error {
+	r := &run{App: a, asked: asked, worked: make(chan struct{}, 1), upgraded: make(chan outcome, 1)}
 	defer r.watchdog()()
 	for {
 		select {
-		case action, open := <-asked:
-			switch {
-			case !open:
-				return nil
-			case action == signals.Drain:
-				r.abandonUpgrade()
-				return r.drain(a.Drain, 1)
-			}
-			r.do(action)
+		case <-asked.Drain: // before all else that is asked for
+			return r.stopServing()
+		default:
+		}
+		reload, dump, upgrade := r.welcome()
+		select {
+		case <-asked.Drain:
+			return r.stopServing()
+		case <-reload:
+			r.work(func() { _ = r.Reload() }) // it has logged why
+		case <-dump:
+			r.work(r.dump)
+		case <-upgrade:
+			r.upgrade()
+		case <-r.worked:
+			r.working = false
 		case done := <-r.upgraded:
 			if r.settle(done) {
 				r.alive = nil // that is for the new process to say
@@ -54,25 +62,38 @@ func (a *App) Run(asked <-chan signals.Action) error {
 	}
 }
 
-func (r *run) do(action signals.Action) {
+// welcome are those signals that something can be done about now; the others wait. A reload during an upgrade is for the process that is left.
+func (r *run) welcome() (reload, dump, upgrade <-chan os.Signal) {
 	switch {
-	case action == signals.Dump:
-		if err := r.Dump(); err != nil {
-			r.log.Error().Err(err).Msg("cannot dump the config")
-		}
-	case action == signals.Reload && r.busy:
-		r.reload = true
-	case action == signals.Reload:
-		_ = r.Reload() // it has logged why
+	case r.working:
+		return nil, nil, nil
 	case r.busy:
-		r.log.Warn().Msg("an upgrade is under way already")
-	default:
-		r.upgrade()
+		return nil, r.asked.Dump, r.asked.Upgrade
+	}
+	return r.asked.Reload, r.asked.Dump, r.asked.Upgrade
+}
+
+// work has something done while signals are listened to.
+func (r *run) work(do func()) {
+	r.working = true
+	go func() {
+		do()
+		r.worked <- struct{}{}
+	}()
+}
+
+func (r *run) dump() {
+	if err := r.Dump(); err != nil {
+		r.log.Error().Err(err).Msg("cannot dump the config")
 	}
 }
 
-// upgrade begins one. Meanwhile signals are still listened to.
+// upgrade begins one.
 func (r *run) upgrade() {
+	if r.busy {
+		r.log.Warn().Msg("an upgrade is under way already")
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.busy, r.cancel = true, cancel
 	go func() { r.upgraded <- r.Upgrade(ctx) }()
@@ -82,33 +103,33 @@ func (r *run) upgrade() {
 func (r *run) settle(done outcome) bool {
 	r.cancel()
 	r.busy = false
-	again := r.reload
-	r.reload = false
 	if done.err != nil {
 		r.log.Error().Err(done.err).Msg("cannot upgrade; this process goes on")
 		r.events.add(api.Event{Kind: "process", State: "upgrade failed", Reason: done.err.Error()})
-		if again {
-			_ = r.Reload() // it has logged why
-		}
 		return false
 	}
 	r.tell(systemd.Replaced(done.child.PID()))
 	r.log.Info().Int("pid", done.child.PID()).Msg("upgraded; the new process serves")
-	if again {
+	select {
+	case <-r.asked.Reload:
 		r.pass(done, syscall.SIGHUP)
+	default:
 	}
 	return true
 }
 
-// abandonUpgrade ends the new process of an upgrade, which nobody wants any more.
-func (r *run) abandonUpgrade() {
+// stopServing drains. The new process of an upgrade, which nobody wants any more, is ended before.
+func (r *run) stopServing() error {
 	if !r.busy {
-		return
+		return r.drain(r.Drain, 1)
 	}
 	r.cancel()
-	if done := <-r.upgraded; done.err == nil {
-		r.pass(done, syscall.SIGTERM)
-	}
+	return r.drain(func() error {
+		if done := <-r.upgraded; done.err == nil {
+			r.pass(done, syscall.SIGTERM)
+		}
+		return r.Drain()
+	}, 1)
 }
 
 // pass hands a signal on to the new process.
@@ -128,16 +149,23 @@ func (r *run) drain(finish func() error, further int) error {
 			return err
 		case <-r.alive:
 			r.tell(systemd.Alive())
-		case action := <-r.asked:
-			if action == signals.Drain {
-				further--
-			}
-			if further == 0 {
+		case <-r.asked.Drain:
+			if further--; further == 0 {
 				return ErrStopped
 			}
-			r.log.Warn().Stringer("action", action).Msg("draining; nothing else is done any more")
+			r.ignore("drain")
+		case <-r.asked.Reload:
+			r.ignore("reload")
+		case <-r.asked.Dump:
+			r.ignore("dump")
+		case <-r.asked.Upgrade:
+			r.ignore("upgrade")
 		}
 	}
+}
+
+func (r *run) ignore(action string) {
+	r.log.Warn().Str("action", action).Msg("draining; nothing else is done any more")
 }
 
 // watchdog sets alive. It is not a goroutine of its own that tells systemd of our well-being: that would be well when Run is stuck.

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"l7/admin"
 	"l7/balancer"
 )
 
@@ -11,6 +12,26 @@ import (
 type undrains struct {
 	mu     sync.Mutex // guards all below
 	timers map[*balancer.Standing]undrain
+	passed bool // what is drained was told to another process, and must not change before that one serves or has failed
+}
+
+// pass says whether what is drained is another process's to know now.
+func (u *undrains) pass(passed bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.passed = passed
+}
+
+// drain keeps work from a server, for some time where that is not 0, or lets it have some again. The error is admin.ErrUpgrading.
+func (u *undrains) drain(s *balancer.Standing, after time.Duration, drained bool) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.passed {
+		return admin.ErrUpgrading
+	}
+	s.Drain(drained)
+	u.schedule(s, after, drained)
+	return nil
 }
 
 type undrain struct {
@@ -22,6 +43,11 @@ type undrain struct {
 func (u *undrains) set(s *balancer.Standing, after time.Duration, drained bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	u.schedule(s, after, drained)
+}
+
+// schedule is set. u.mu is held.
+func (u *undrains) schedule(s *balancer.Standing, after time.Duration, drained bool) {
 	if before, found := u.timers[s]; found {
 		before.Stop()
 		delete(u.timers, s)

@@ -15,6 +15,7 @@ import (
 
 	"l7/certs"
 	"l7/config"
+	"l7/discovery"
 	"l7/handover"
 	"l7/server"
 	"l7/systemd"
@@ -49,6 +50,8 @@ type carried struct {
 	Secret  []byte          `json:"secret"`  // signs sticky cookies
 	Tickets [][32]byte      `json:"tickets"` // keys of TLS session tickets
 	Drained []drainedServer `json:"drained"`
+
+	Names []discovery.Known `json:"names"` // what servers' names stand for
 }
 
 // drainedServer is one that was taken out of a backend by hand.
@@ -59,7 +62,7 @@ type drainedServer struct {
 }
 
 func (a *App) carry() carried {
-	c := carried{Secret: a.parts.Secret, Tickets: a.parts.tickets.Keys()}
+	c := carried{Secret: a.parts.Secret, Tickets: a.parts.tickets.Keys(), Names: a.parts.names.Known()}
 	for _, backend := range a.server.Snapshot().Views() {
 		for _, m := range backend.Members() {
 			if m.IsDrained() {
@@ -139,20 +142,11 @@ type outcome struct {
 func (a *App) Upgrade(ctx context.Context) outcome {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
-	if err := a.Ready(); err != nil {
+	if err := errors.Join(a.Ready(), ctx.Err()); err != nil { // it may have waited for a reload
 		return outcome{err: err}
 	}
-	child, offers, err := a.startNext()
+	child, offers, err := a.serveNext(ctx)
 	if err != nil {
-		return outcome{err: err}
-	}
-	limit := a.source.Self.Patience
-	if limit == 0 {
-		limit = patience
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	if err := child.Wait(ctx); err != nil {
 		return outcome{err: err}
 	}
 	a.phase.Store(stopping)
@@ -161,6 +155,27 @@ func (a *App) Upgrade(ctx context.Context) outcome {
 		handover.Leave(o.Listener)
 	}
 	return outcome{child: child}
+}
+
+// serveNext starts the next process and waits until it serves. From when it is told what is drained nothing is drained or undrained here, which it
+// would not hear of; on error that is over.
+func (a *App) serveNext(ctx context.Context) (child *handover.Child, offers []handover.Offer, err error) {
+	a.undrains.pass(true)
+	defer func() {
+		if err != nil {
+			a.undrains.pass(false)
+		}
+	}()
+	if child, offers, err = a.startNext(); err != nil {
+		return nil, nil, err
+	}
+	limit := a.source.Self.Patience
+	if limit == 0 {
+		limit = patience
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return child, offers, child.Wait(ctx)
 }
 
 var errNoBinary = errors.New("it is not known what this process was started from")

@@ -28,8 +28,8 @@ func checkCommand(p Process) *cli.Command {
 			for _, warning := range plan.Warnings {
 				fmt.Fprintln(p.Stderr, "warning: "+warning)
 			}
-			fmt.Fprintf(p.Stdout, "fine: %s\n", words.Count(len(plan.Loaded.Config.Backends), "backend"))
-			return nil
+			_, err = fmt.Fprintf(p.Stdout, "fine: %s\n", words.Count(len(plan.Loaded.Config.Backends), "backend"))
+			return err
 		},
 	}
 }

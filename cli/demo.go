@@ -36,7 +36,7 @@ func demoCommand(p Process) *cli.Command {
 	}
 }
 
-func runDemo(p Process, port int, asked <-chan signals.Action) error {
+func runDemo(p Process, port int, asked signals.Asked) error {
 	args := config.Args{}
 	for i := range demoServers {
 		server, addr, err := startDemoServer(i + 1)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -53,6 +54,17 @@ func TestEventsFollow(t *testing.T) {
 	assert.Equal(t, want[0]+want[1]+want[2]+want[3], f(e[:2], e, e[3], e[3]), "and none told of twice")
 	assert.Equal(t, want[0]+want[3], f(e[:1], e[:1], e[3]), "it is not to be had any more")
 	assert.Equal(t, want[2], f(nil, nil, e[2]))
+}
+
+// A line was 64 KiB at most, and a longer one, of a large reload, passed for the end of the process.
+func TestEventsFollowLongLine(t *testing.T) {
+	r := newRunning(t)
+	r.answers[api.PathEvents] = []api.Event{}
+	long := strings.Repeat("backend a: +http://10.0.0.9:80; ", 30_000)
+	r.stream = []api.Event{{ID: 1, Kind: "reload", State: "reloaded", Reason: long}, {ID: 2, Kind: "process", State: "last"}}
+	got := r.ask("events", "--follow")
+	assert.Contains(t, got.stdout, long)
+	assert.Contains(t, got.stdout, "process last")
 }
 
 // followed runs a command line; from the second time on that events are asked for they are these.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -100,7 +101,8 @@ func printDecision(w io.Writer, d *server.Decision, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, d)
 	}
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	var out bytes.Buffer
+	t := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
 	fmt.Fprintf(t, "request\t%s\nclient\t%s\n", d.Request, d.Client)
 	if d.Backend != "" {
 		fmt.Fprintf(t, "backend\t%s\n", d.Backend)
@@ -130,5 +132,7 @@ func printDecision(w io.Writer, d *server.Decision, asJSON bool) error {
 		}
 		fmt.Fprintf(t, "server %d\t%s: %s, weight %d%s, %d in flight; %s\n", i+1, s.Address, s.State, s.Weight, backup, s.InFlight, s.Reason)
 	}
-	return t.Flush()
+	_ = t.Flush() // a buffer takes all
+	_, err := w.Write(out.Bytes())
+	return err
 }

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -35,7 +37,7 @@ l7 reload --json | jq .generation`,
 	}
 }
 
-// printReload prints what a reload has changed, or would. Its error is what is wrong with the config.
+// printReload prints what a reload has changed, or would. Its error is what is wrong with the config, or that it cannot be printed.
 func printReload(p Process, result *api.Reload, asJSON bool, nothing string) error {
 	if asJSON {
 		if err := printJSON(p.Stdout, result); err != nil {
@@ -50,11 +52,7 @@ func printReload(p Process, result *api.Reload, asJSON bool, nothing string) err
 		return problems(result.Problems)
 	case asJSON:
 		return nil
-	case len(result.Changes) == 0:
-		fmt.Fprintln(p.Stdout, nothing)
 	}
-	for _, change := range result.Changes {
-		fmt.Fprintln(p.Stdout, change)
-	}
-	return nil
+	_, err := fmt.Fprintln(p.Stdout, cmp.Or(strings.Join(result.Changes, "\n"), nothing))
+	return err
 }

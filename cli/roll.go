@@ -69,7 +69,8 @@ type roll struct {
 	empty   time.Duration // for requests in flight to finish
 	out     io.Writer     // where it is told, and where the output of the command goes
 
-	drained bool // the server whose turn it is
+	drained bool  // the server whose turn it is
+	unheard error // the first of telling; it is no reason to stop half-way
 	result  rollResult
 }
 
@@ -111,7 +112,7 @@ func (r *roll) run(ctx context.Context) error {
 		}
 	}
 	r.tell("%s: %s rolled, %d left out", r.backend, words.Count(len(r.result.Rolled), "server"), len(r.result.Skipped))
-	return nil
+	return r.unheard
 }
 
 // look asks for the backend as it is now.
@@ -316,5 +317,7 @@ func (r *roll) stopped(address string, err error) error {
 }
 
 func (r *roll) tell(format string, values ...any) {
-	fmt.Fprintln(r.out, words.Plain(fmt.Sprintf(format, values...)))
+	if _, err := fmt.Fprintln(r.out, words.Plain(fmt.Sprintf(format, values...))); r.unheard == nil {
+		r.unheard = err
+	}
 }

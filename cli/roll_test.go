@@ -79,7 +79,7 @@ func TestRollWaitsForACheck(t *testing.T) {
 		emptiesAll(n, s)
 		s.Time = clock.Add(time.Duration(n) * time.Second)
 		server := &s.Backends[0].Servers[0]
-		switch seen := len(r.told()); {
+		switch seen := len(r.calls); {
 		case server.Check == nil:
 			server.Check = &api.Check{Time: clock}
 		case seen == 1 && server.Check.Reason == "" && n > 5:

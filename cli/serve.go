@@ -33,7 +33,7 @@ func serveCommand(p Process) *cli.Command {
 	}
 }
 
-func serve(c *cli.Context, p Process, inherited *handover.Inherited, asked <-chan signals.Action) error {
+func serve(c *cli.Context, p Process, inherited *handover.Inherited, asked signals.Asked) error {
 	src, err := source(c, p)
 	if err != nil {
 		return err

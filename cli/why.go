@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -36,18 +36,20 @@ l7 why 10.0.0.4:8080 --backend example.com/api`,
 			if c.Bool("json") {
 				return printJSON(p.Stdout, list)
 			}
+			var out bytes.Buffer
 			for i := range list {
 				if i > 0 {
-					fmt.Fprintln(p.Stdout)
+					out.WriteByte('\n')
 				}
-				printHistory(p.Stdout, &list[i], lookOf(p.Stdout, p))
+				writeHistory(&out, &list[i], lookOf(p.Stdout, p))
 			}
-			return nil
+			_, err = p.Stdout.Write(out.Bytes())
+			return err
 		}),
 	}
 }
 
-func printHistory(w io.Writer, h *api.History, l look) {
+func writeHistory(w *bytes.Buffer, h *api.History, l look) {
 	s := h.Server
 	fmt.Fprintf(w, "%s in %s: %s", words.Plain(s.Address), words.Plain(h.Backend), l.paint(words.OfState(s.State), s.State))
 	if !s.Changed.IsZero() {

@@ -29,6 +29,7 @@ func (c listenerCheck) check(l *Listener) {
 		mode, err := strconv.ParseUint(l.Mode, 8, 32)
 		c.refuseUnless(err == nil && mode <= 0o777, "want a mode in octal digits, as in 0660", "mode")
 	}
+	c.refuseUnless(len(l.ProxyProtocol.Trusted) == 0 || l.Address.Network != "unix", "the clients of a unix socket have no addresses to be trusted by", "proxy_protocol")
 	c.refuseUnless(l.Owner == "" || l.Address.Network == "unix", "only a unix socket has an owner", "owner")
 	user, group, both := strings.Cut(l.Owner, ":")
 	c.refuseUnless(l.Owner == "" || !strings.ContainsAny(group, ": ") && (user != "" || group != "") && (group != "" || !both), "want USER, USER:GROUP or :GROUP", "owner")

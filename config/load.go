@@ -24,6 +24,9 @@ type Loaded struct {
 // Format writes which config this is, for every verb: the text of the file has passwords in it.
 func (l *Loaded) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "config of %q", l.File) }
 
+// Text is what the file held; nil for none. Nobody may change it, and it has passwords in it.
+func (l *Loaded) Text() []byte { return l.file.data }
+
 // Load reads all layers, a higher one winning over a lower: defaults, the file, environ (in the form of
 // os.Environ), args. The error is Problems, with every mistake that there is; then nothing is returned.
 func Load(args Args, environ []string) (*Loaded, error) {

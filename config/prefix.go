@@ -21,6 +21,9 @@ func (p *Prefix) UnmarshalText(text []byte) error {
 	if prefix != prefix.Masked() {
 		return fmt.Errorf("%s has bits set behind its length; write %s", quote(string(text)), prefix.Masked())
 	}
+	if prefix.Addr().Is4In6() && prefix.Bits() >= 96 { // clients are known by their IPv4 addresses
+		prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+	}
 	p.Prefix = prefix
 	return nil
 }

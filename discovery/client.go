@@ -49,7 +49,7 @@ func (c *client) lookup(ctx context.Context, name Name, last []Target) (answer, 
 	if name.Service {
 		return c.service(ctx, name, last)
 	}
-	return host(ctx, name, last, c.addresses)
+	return host(ctx, name, last, c.addresses(nil))
 }
 
 func (c *client) service(ctx context.Context, name Name, last []Target) (answer, error) {
@@ -57,12 +57,7 @@ func (c *client) service(ctx context.Context, name Name, last []Target) (answer,
 	if err != nil {
 		return answer{}, fmt.Errorf("cannot look up service %q: %w", name.Host, err)
 	}
-	s := services{records: f.services(), ttl: f.ttl, addresses: func(ctx context.Context, host string, last []netip.Addr) (addresses, error) {
-		if glue := f.glue(host); len(glue.ips) > 0 {
-			return glue, nil
-		}
-		return c.addresses(ctx, host, last)
-	}}
+	s := services{records: f.services(), ttl: f.ttl, addresses: c.addresses(f.extra)}
 	a, err := s.lookup(ctx, last)
 	if err != nil {
 		return answer{}, fmt.Errorf("cannot look up service %q: %w", name.Host, err)
@@ -70,27 +65,38 @@ func (c *client) service(ctx context.Context, name Name, last []Target) (answer,
 	return a, nil
 }
 
-// addresses asks for both families. If one of them fails while the other has addresses, its last ones stand in.
-func (c *client) addresses(ctx context.Context, host string, last []netip.Addr) (addresses, error) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return addresses{ips: []netip.Addr{ip}, ttl: latest}, nil
+// addresses finds those of both families. If one of them fails while the other has some, its last ones stand in.
+func (c *client) addresses(glue []dns.RR) lookupHost {
+	return func(ctx context.Context, host string, last []netip.Addr) (addresses, error) {
+		if ip, err := netip.ParseAddr(host); err == nil {
+			return addresses{ips: []netip.Addr{ip}, ttl: latest}, nil
+		}
+		var four, six family
+		var both sync.WaitGroup
+		both.Go(func() { four = c.family(ctx, host, dns.TypeA, glue) })
+		both.Go(func() { six = c.family(ctx, host, dns.TypeAAAA, glue) })
+		both.Wait()
+		switch {
+		case four.err == nil || six.err == nil:
+		case gone(four.err):
+			return addresses{}, six.err
+		default:
+			return addresses{}, four.err
+		}
+		a := addresses{ttl: latest}
+		a.add(four, last, netip.Addr.Is4)
+		a.add(six, last, netip.Addr.Is6)
+		return a, nil
 	}
-	var four, six family
-	var both sync.WaitGroup
-	both.Go(func() { four.found, four.err = c.resolve(ctx, dns.Fqdn(host), dns.TypeA) })
-	both.Go(func() { six.found, six.err = c.resolve(ctx, dns.Fqdn(host), dns.TypeAAAA) })
-	both.Wait()
-	switch {
-	case four.err == nil || six.err == nil:
-	case gone(four.err):
-		return addresses{}, six.err
-	default:
-		return addresses{}, four.err
+}
+
+// family takes what came along with another answer, or asks. That A came along says nothing of AAAA (RFC 2782: additional records are there
+// as far as the server has them).
+func (c *client) family(ctx context.Context, host string, qtype uint16, came []dns.RR) (f family) {
+	if f.found = glue(came, host, qtype); len(f.records) == 0 {
+		f.found, f.err = c.resolve(ctx, dns.Fqdn(host), qtype)
 	}
-	a := addresses{ttl: latest}
-	a.add(four, last, netip.Addr.Is4)
-	a.add(six, last, netip.Addr.Is6)
-	return a, nil
+	return f
 }
 
 // family is what came of the question for A or for AAAA.

@@ -11,6 +11,7 @@ package discovery
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -33,17 +34,23 @@ const (
 
 // Name is what is looked up: a host (A and AAAA), or a service (SRV), as in _web._tcp.example.com. Two spellings are two names.
 type Name struct {
-	Host    string
-	Service bool
+	Host    string `json:"host"`
+	Service bool   `json:"service,omitempty"`
+}
+
+// Known is what a name stood for, as a process tells the one that takes its place.
+type Known struct {
+	Name    Name     `json:"name"`
+	Targets []Target `json:"targets"`
 }
 
 // Target is one address behind a name.
 type Target struct {
-	IP       netip.Addr // never unspecified or multicast; IPv4 is never wrapped in IPv6
-	Port     uint16     // of the SRV record; 0 for a host
-	Weight   int        // from 1 to 1000, see shares; 1 for a host
-	Priority int        // of the SRV record, the lowest is to be preferred; 0 for a host
-	Host     string     // the name that led to it, without a dot at its end: the host itself, or the one the SRV record names
+	IP       netip.Addr `json:"ip"`       // never unspecified or multicast; IPv4 is never wrapped in IPv6
+	Port     uint16     `json:"port"`     // of the SRV record; 0 for a host
+	Weight   int        `json:"weight"`   // from 1 to 1000, see shares; 1 for a host
+	Priority int        `json:"priority"` // of the SRV record, the lowest is to be preferred; 0 for a host
+	Host     string     `json:"host"`     // the name that led to it, without a dot at its end: the host itself, or the one the SRV record names
 }
 
 // Set is what a name stands for now.
@@ -84,9 +91,8 @@ func (o Options) complete() Options {
 	return Options{Servers: servers, Interval: within(cmp.Or(o.Interval, usualInterval)), Timeout: o.Timeout}
 }
 
-func (o Options) equal(p Options) bool {
-	return slices.Equal(o.Servers, p.Servers) && o.Interval == p.Interval && o.Timeout == p.Timeout
-}
+// key is the same for the same options, when they are complete.
+func (o Options) key() string { return fmt.Sprintf("%q %s %s", o.Servers, o.Interval, o.Timeout) }
 
 // withPort adds the port of DNS to an address that has none.
 func withPort(server string) string {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// follower looks one name up over and over. It is made anew when the options change.
+// follower looks one name up over and over.
 type follower struct {
 	names    *Names
 	entry    *entry
@@ -16,10 +16,10 @@ type follower struct {
 }
 
 // follow starts to look a name up. n.mu is held, and n is not closed.
-func (n *Names) follow(e *entry) {
+func (n *Names) follow(e *entry, by resolver, interval time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e.cancel = cancel
-	f := &follower{names: n, entry: e, resolver: n.resolver, interval: n.options.Interval}
+	f := &follower{names: n, entry: e, resolver: by, interval: interval}
 	n.running.Go(func() { f.run(ctx) })
 }
 
@@ -34,8 +34,7 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
-// look makes one lookup and returns how long to wait for the next. A lookup that was cancelled has no result: its name is forgotten, or
-// somebody else is asked now.
+// look makes one lookup and returns how long to wait for the next. A lookup that was cancelled has no result: its name is forgotten.
 func (f *follower) look(ctx context.Context) time.Duration {
 	select {
 	case f.names.slots <- struct{}{}:
@@ -55,7 +54,7 @@ func (f *follower) last() []Target {
 }
 
 // keep takes a result over. It returns how long to wait. The log is told with the lock held, so that it hears of failure and recovery in
-// their order, whoever looks the name up by then.
+// their order.
 func (f *follower) keep(ctx context.Context, a answer, err error) time.Duration {
 	f.names.mu.Lock()
 	defer f.names.mu.Unlock()

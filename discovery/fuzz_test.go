@@ -41,16 +41,16 @@ func FuzzAnswer(f *testing.F) {
 		found := found{ttl: latest}
 		_ = found.follow(m, "web.example.", qtype)
 		requireTTL(t, found.ttl)
-		glue := func(_ context.Context, host string, _ []netip.Addr) (addresses, error) {
-			a := found.glue(host)
-			requireTTL(t, a.ttl)
-			return a, nil
+		came := func(_ context.Context, host string, _ []netip.Addr) (addresses, error) {
+			g := glue(found.extra, host, qtype)
+			requireTTL(t, g.ttl)
+			return addresses{ips: g.addresses(), ttl: g.ttl}, nil
 		}
 		targets := []Target{}
 		for _, ip := range found.addresses() {
 			targets = append(targets, Target{IP: ip, Weight: 1, Host: "web.example"})
 		}
-		s := services{records: found.services(), ttl: found.ttl, addresses: glue}
+		s := services{records: found.services(), ttl: found.ttl, addresses: came}
 		if a, err := s.lookup(t.Context(), nil); err == nil {
 			requireTTL(t, a.ttl)
 			targets = append(targets, a.targets...)

@@ -103,18 +103,15 @@ func address(rr dns.RR) (netip.Addr, bool) {
 	return ip.Unmap(), ok
 }
 
-// glue are the addresses of a host that came along.
-func (f *found) glue(host string) addresses {
-	a := addresses{ttl: latest}
-	for _, rr := range f.extra {
-		if h := rr.Header(); h.Class != dns.ClassINET || !strings.EqualFold(h.Name, dns.Fqdn(host)) {
-			continue
-		}
-		if ip, ok := address(rr); ok {
-			a.ips, a.ttl = append(a.ips, ip), min(a.ttl, ttl(rr))
+// glue are the records of a host that came along with another answer.
+func glue(came []dns.RR, host string, qtype uint16) found {
+	f := found{ttl: latest}
+	for _, rr := range came {
+		if h := rr.Header(); h.Rrtype == qtype && h.Class == dns.ClassINET && strings.EqualFold(h.Name, dns.Fqdn(host)) {
+			f.records, f.ttl = append(f.records, rr), min(f.ttl, ttl(rr))
 		}
 	}
-	return a
+	return f
 }
 
 func (f *found) services() []service {

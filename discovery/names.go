@@ -3,6 +3,7 @@ package discovery
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -15,7 +16,8 @@ const (
 	atOnce = 32
 )
 
-// Names looks up the names that somebody uses. All methods may be called concurrently; changed may call all but Close, log none.
+// Names looks up the names that somebody uses. A name that is used by several options is looked up by each of them, and stands for what each
+// finds. All methods may be called concurrently; changed may call all but Close, log none.
 type Names struct {
 	changed func([]Name)
 	log     func(Name, error)
@@ -25,18 +27,36 @@ type Names struct {
 	slots   chan struct{} // holds one for each lookup under way
 	running sync.WaitGroup
 
-	mu       sync.Mutex // guards all below, and the entries
-	closed   bool
-	options  Options
-	resolver resolver
-	entries  map[Name]*entry
+	mu      sync.Mutex // guards all below, and the entries
+	closed  bool
+	known   map[Name]Set        // what names of the first Use begin with
+	ways    map[string]resolver // by the key of their options
+	entries map[asked]*entry
+}
+
+// Wanted are names that somebody uses, and how they are looked up.
+type Wanted struct {
+	Options
+	Names []Name
+}
+
+// View is what names stand for when they are looked up by some options.
+type View struct {
+	names *Names
+	way   string
+}
+
+// asked is a name and the key of the options that it is looked up by.
+type asked struct {
+	name Name
+	way  string
 }
 
 // entry is one name in use. Names.mu guards it.
 type entry struct {
-	name     Name
+	asked
 	cancel   context.CancelFunc // ends the goroutine that looks it up
-	looked   chan struct{}      // closed when it has been looked up once, or is forgotten
+	looked   chan struct{}      // closed when there is something to go by: it has been looked up once, or began with a set, or is forgotten
 	set      Set
 	told     Set // as it was when changed was called last
 	failures int // in a row
@@ -55,18 +75,21 @@ type answer struct {
 	partial bool  // a part has failed, whether or not there was something to stand in: ask again soon
 }
 
-// Start returns Names that look up no name yet. Changed is called by one goroutine, once for what changed at about the same time, with the
-// names whose targets are different now; the first ones are a change too. Log is told when lookups of a name begin to fail, and of a nil
-// error when they work again; it is called by one goroutine at a time and holds up the others. Close must be called.
-func Start(o Options, changed func([]Name), log func(Name, error)) *Names {
-	return start(o, changed, log, newResolver)
+// Start returns Names that look up no name yet. Known are those of a process before: what the first Use does not use of it is forgotten. Changed
+// is called by one goroutine, once for what changed at about the same time, with the names whose targets are different now; the first ones are
+// a change too. Log is told when lookups of a name begin to fail, and of a nil error when they work again; it is called by one goroutine at a
+// time and holds up the others. Close must be called.
+func Start(known []Known, changed func([]Name), log func(Name, error)) *Names {
+	return start(known, changed, log, newResolver)
 }
 
-func start(o Options, changed func([]Name), log func(Name, error), build func(Options) resolver) *Names {
-	o = o.complete()
+func start(known []Known, changed func([]Name), log func(Name, error), build func(Options) resolver) *Names {
 	n := &Names{
-		changed: changed, log: log, build: build, options: o, resolver: build(o), entries: map[Name]*entry{},
+		changed: changed, log: log, build: build, known: map[Name]Set{}, entries: map[asked]*entry{},
 		stirred: newSignal(1), ended: newSignal(0), slots: newSignal(atOnce),
+	}
+	for _, k := range known {
+		n.known[k.Name] = Set{Targets: tidy(k.Targets), Resolved: true}
 	}
 	n.running.Go(n.tell)
 	return n
@@ -103,46 +126,76 @@ func (n *Names) end() bool {
 	return true
 }
 
-// Use says which names are looked up from now on; others are forgotten. Those in use before keep their sets. It returns at once, the new
-// ones are looked up in the background.
-func (n *Names) Use(names []Name) {
+// Use says which names are looked up from now on, and how; others are forgotten. Those in use before keep their sets. One that is used by
+// other options than before begins with what it stood for by those, and is looked up at once. Use returns at once: all is looked up in
+// the background.
+func (n *Names) Use(all ...Wanted) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
 		return
 	}
-	used := make(map[Name]bool, len(names))
-	for _, name := range names {
-		used[name] = true
-		if n.entries[name] == nil {
-			e := &entry{name: name, looked: make(chan struct{})}
-			n.entries[name] = e
-			n.follow(e)
+	used, ways := map[asked]bool{}, map[string]resolver{}
+	for _, w := range all {
+		o := w.complete()
+		way := o.key()
+		if ways[way] = n.ways[way]; ways[way] == nil {
+			ways[way] = n.build(o)
+		}
+		for _, name := range w.Names {
+			used[asked{name, way}] = true
+			if n.entries[asked{name, way}] == nil {
+				n.begin(asked{name, way}, ways[way], o.Interval)
+			}
 		}
 	}
-	for name, e := range n.entries {
-		if !used[name] {
+	for is, e := range n.entries {
+		if !used[is] {
 			n.forget(e)
 		}
 	}
+	n.ways, n.known = ways, nil
 }
 
-// Configure changes the options. If they are others than before, all names are looked up anew, at once; until then their sets stay.
-func (n *Names) Configure(o Options) {
-	o = o.complete()
+// begin starts to look a name up. n.mu is held, and n is not closed.
+func (n *Names) begin(is asked, by resolver, interval time.Duration) {
+	e := &entry{asked: is, looked: make(chan struct{}), set: n.last(is.name)}
+	e.told = e.set
+	if e.set.Resolved {
+		e.looks()
+	}
+	n.entries[is] = e
+	n.follow(e, by, interval)
+}
+
+// last is what is known of a name, however it was looked up. n.mu is held.
+func (n *Names) last(name Name) Set {
+	set := n.known[name]
+	for _, e := range n.entries {
+		if e.name == name && !e.set.At.Before(set.At) {
+			set = e.set
+		}
+	}
+	return set
+}
+
+// Known returns what is known of all names in use.
+func (n *Names) Known() (all []Known) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.closed || o.equal(n.options) {
-		return
-	}
-	n.options, n.resolver = o, n.build(o)
 	for _, e := range n.entries {
-		e.cancel()
-		n.follow(e)
+		if e.set.Resolved {
+			all = append(all, Known{e.name, e.set.Targets})
+		}
 	}
+	return all
 }
 
-// Await returns when each name now in use has been looked up once, whatever came of it, or when the context ends.
+// By returns what names stand for by some options, as far as they are used by those.
+func (n *Names) By(o Options) View { return View{n, o.complete().key()} }
+
+// Await returns when each name now in use has been looked up once, whatever came of it, or stood for something from the start, or when the
+// context ends.
 func (n *Names) Await(ctx context.Context) {
 	for _, looked := range n.waited() {
 		select {
@@ -163,11 +216,11 @@ func (n *Names) waited() []chan struct{} {
 	return all
 }
 
-// Get returns what a name stands for, as far as it is known. It asks nobody. A name that is not in use has an empty set.
-func (n *Names) Get(name Name) Set {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if e := n.entries[name]; e != nil {
+// Get returns what a name stands for now, as far as it is known. It asks nobody. A name that is not in use has an empty set.
+func (v View) Get(name Name) Set {
+	v.names.mu.Lock()
+	defer v.names.mu.Unlock()
+	if e := v.names.entries[asked{name, v.way}]; e != nil {
 		return e.set
 	}
 	return Set{}
@@ -177,7 +230,7 @@ func (n *Names) Get(name Name) Set {
 func (n *Names) forget(e *entry) {
 	e.cancel()
 	e.looks()
-	delete(n.entries, e.name)
+	delete(n.entries, e.asked)
 }
 
 // looks notes that the first lookup need not be waited for any more. Names.mu is held.
@@ -212,15 +265,14 @@ func (n *Names) tell() {
 func (n *Names) news() []Name {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	var names []Name
-	for name, e := range n.entries {
+	names := map[Name]bool{}
+	for _, e := range n.entries {
 		if !e.set.same(e.told) {
 			e.told = e.set
-			names = append(names, name)
+			names[e.name] = true
 		}
 	}
-	slices.SortFunc(names, func(a, b Name) int { return cmp.Compare(a.Host, b.Host) })
-	return names
+	return slices.SortedFunc(maps.Keys(names), func(a, b Name) int { return cmp.Compare(a.Host, b.Host) })
 }
 
 // same is true when two sets stand for the same.

@@ -118,14 +118,33 @@ func (h *heard) news() (changes [][]Name, logs []string) {
 	return changes, logs
 }
 
+// used is a Names whose names are all looked up by the same options.
+type used struct {
+	*Names
+	options Options
+	names   []Name
+}
+
+func (u *used) Use(names []Name) {
+	u.names = names
+	u.Names.Use(Wanted{u.options, names})
+}
+
+func (u *used) Configure(o Options) {
+	u.options = o
+	u.Use(u.names)
+}
+
+func (u *used) Get(name Name) Set { return u.By(u.options).Get(name) }
+
 // bubble runs a test of Names with a book, in time that costs none.
-func bubble(t *testing.T, o Options, test func(t *testing.T, n *Names, b *book, h *heard)) {
+func bubble(t *testing.T, o Options, test func(t *testing.T, n *used, b *book, h *heard)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b, h := newBook(), &heard{}
-		n := start(o, h.changed, h.log, b.build)
+		n := start(nil, h.changed, h.log, b.build)
 		defer n.Close()
-		test(t, n, b, h)
+		test(t, &used{n, o, nil}, b, h)
 	})
 }
 
@@ -144,7 +163,7 @@ func requireNews(t *testing.T, h *heard, logs []string, changes ...[]Name) {
 }
 
 func TestChange(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		b.write(web, nil, "10.0.0.2", "10.0.0.1")
 		require.Equal(t, Set{}, n.Get(web))
 		n.Use([]Name{web, web})
@@ -173,7 +192,7 @@ func TestChange(t *testing.T) {
 
 // What changes at about the same time is told as one; what changes later is told later.
 func TestChangesTogether(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		var names []Name
 		for i := range 20 {
 			name := Name{Host: fmt.Sprintf("%02d.example", i)}
@@ -200,7 +219,7 @@ func TestChangesTogether(t *testing.T) {
 
 // A failure leaves the last good set as it is. The log hears of its beginning and its end.
 func TestFailureKeepsTheSet(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		b.write(web, nil, "10.0.0.1")
 		n.Use([]Name{web})
 		after(together)
@@ -224,7 +243,7 @@ func TestFailureKeepsTheSet(t *testing.T) {
 }
 
 func TestNeverResolved(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		b.write(web, errDown)
 		n.Use([]Name{web})
 		n.Await(t.Context())
@@ -242,7 +261,7 @@ func TestNeverResolved(t *testing.T) {
 
 // A part that fails is told like a failure if something has to stand in, and asked for again soon.
 func TestPartialFailure(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		b.write(web, nil, "10.0.0.1")
 		b.kept, b.partial = errDown, true
 		n.Use([]Name{web})
@@ -256,7 +275,7 @@ func TestPartialFailure(t *testing.T) {
 
 // An answer without targets empties the set: only "no such service" comes so far.
 func TestEmptied(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		n.Use([]Name{webService})
 		after(together)
 		requireNews(t, h, nil, []Name{webService})
@@ -268,7 +287,7 @@ func TestEmptied(t *testing.T) {
 func TestPauses(t *testing.T) {
 	f := func(ttl, interval time.Duration, err error, want ...time.Duration) {
 		t.Helper()
-		bubble(t, Options{Interval: interval}, func(t *testing.T, n *Names, b *book, _ *heard) {
+		bubble(t, Options{Interval: interval}, func(t *testing.T, n *used, b *book, _ *heard) {
 			b.ttl = ttl
 			b.write(web, err, "10.0.0.1")
 			n.Use([]Name{web})
@@ -297,7 +316,7 @@ func TestPauses(t *testing.T) {
 
 // The back-off begins anew after a success.
 func TestBackOffEnds(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, _ *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, _ *heard) {
 		b.ttl = 50 * time.Second
 		b.write(web, errDown)
 		n.Use([]Name{web})
@@ -314,7 +333,7 @@ func TestBackOffEnds(t *testing.T) {
 
 // A name that is forgotten is looked up no more. When it comes back, it has to be found again.
 func TestRemovedAndAdded(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		other := Name{Host: "other.example"}
 		b.write(web, nil, "10.0.0.1")
 		b.write(other, nil, "10.0.0.2")
@@ -338,7 +357,7 @@ func TestRemovedAndAdded(t *testing.T) {
 }
 
 func TestAwait(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, _ *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, _ *heard) {
 		n.Await(t.Context()) // nothing is in use
 		b.slow = 5 * time.Second
 		b.write(web, errDown)
@@ -365,7 +384,7 @@ func TestAwait(t *testing.T) {
 }
 
 func TestConfigure(t *testing.T) {
-	bubble(t, Options{Servers: []string{"10.0.0.2"}}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{Servers: []string{"10.0.0.2"}}, func(t *testing.T, n *used, b *book, h *heard) {
 		b.write(web, nil, "10.0.0.1")
 		n.Use([]Name{web})
 		after(time.Second)
@@ -387,9 +406,9 @@ func TestConfigure(t *testing.T) {
 	})
 }
 
-// A lookup of before Configure has no result.
+// A lookup by other options than those now in use has no result.
 func TestConfigureDuringLookup(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		b.slow = time.Minute
 		b.write(web, nil, "10.0.0.1")
 		n.Use([]Name{web})
@@ -403,8 +422,68 @@ func TestConfigureDuringLookup(t *testing.T) {
 	})
 }
 
+// What other options lead to stays apart: those who use a name by the first ones never see it.
+func TestTwoWays(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
+		b.write(web, nil, "10.0.0.1")
+		n.Use([]Name{web})
+		after(time.Second)
+		requireNews(t, h, nil, []Name{web})
+
+		first, second := Wanted{Names: []Name{web}}, Wanted{Options{Timeout: time.Minute}, []Name{web, webService}}
+		b.slow = time.Second
+		b.write(web, nil, "10.0.0.2")
+		n.Names.Use(first, second)
+		require.Equal(t, at("web.example", "10.0.0.1"), n.By(second.Options).Get(web).Targets, "until there is another answer")
+		n.Await(t.Context())
+		require.True(t, n.By(second.Options).Get(webService).Resolved)
+		require.False(t, n.Get(webService).Resolved)
+		after(together)
+		requireNews(t, h, nil, []Name{webService, web})
+		require.Equal(t, at("web.example", "10.0.0.1"), n.Get(web).Targets)
+		require.Equal(t, at("web.example", "10.0.0.2"), n.By(second.Options).Get(web).Targets)
+		require.Len(t, b.built, 2)
+
+		n.Names.Use(first)
+		require.Equal(t, Set{}, n.By(second.Options).Get(web))
+		require.Equal(t, at("web.example", "10.0.0.1"), n.Get(web).Targets)
+		require.Equal(t, 2, b.count(web), "what was in use is not looked up anew")
+	})
+}
+
+// What a process before has known stands until there is an answer, which is asked for at once; it is passed on in turn.
+func TestKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, h := newBook(), &heard{}
+		other := Name{Host: "other.example"}
+		known := []Known{{web, at("web.example", "10.0.0.1")}, {webService, nil}, {other, at("other.example", "10.0.0.2")}}
+		n := start(known, h.changed, h.log, b.build)
+		defer n.Close()
+		b.write(web, errDown)
+		b.slow = time.Second
+		use := Wanted{Names: []Name{web, webService}}
+		n.Use(use)
+		began := time.Now()
+		n.Await(t.Context())
+		require.Zero(t, time.Since(began), "there is something to go by")
+		require.Equal(t, Set{Targets: at("web.example", "10.0.0.1"), Resolved: true}, n.By(use.Options).Get(web))
+		require.True(t, n.By(use.Options).Get(webService).Resolved)
+		require.ElementsMatch(t, known[:2], n.Known())
+		after(2 * time.Second)
+		requireNews(t, h, []string{"web.example: down"})
+		require.Equal(t, at("web.example", "10.0.0.1"), n.By(use.Options).Get(web).Targets)
+		b.write(web, nil, "10.0.0.3")
+		after(2 * time.Second)
+		requireNews(t, h, []string{"web.example: <nil>"}, []Name{web})
+
+		n.Use(Wanted{Names: []Name{other}})
+		require.Equal(t, Set{}, n.By(use.Options).Get(other), "who was not used first is forgotten")
+		require.Empty(t, n.Known())
+	})
+}
+
 func TestManyNames(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		b.slow = 10 * time.Millisecond
 		var names []Name
 		for i := range 1000 {
@@ -430,7 +509,7 @@ func TestManyNames(t *testing.T) {
 
 // Close ends a lookup, and what is called afterwards does nothing.
 func TestClose(t *testing.T) {
-	bubble(t, Options{}, func(t *testing.T, n *Names, b *book, h *heard) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, h *heard) {
 		b.slow = time.Hour
 		n.Use([]Name{web})
 		after(time.Second)
@@ -453,9 +532,9 @@ func TestChangedCallsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBook()
 		b.write(web, nil, "10.0.0.1")
-		var n *Names
+		var n *used
 		ready, done := make(chan struct{}), false
-		n = start(Options{}, func(names []Name) {
+		all := start(nil, func(names []Name) {
 			<-ready
 			require.Equal(t, at("web.example", "10.0.0.1"), n.Get(names[0]).Targets)
 			n.Use(nil)
@@ -463,6 +542,7 @@ func TestChangedCallsBack(t *testing.T) {
 			time.Sleep(time.Second)
 			done = true
 		}, func(Name, error) {}, b.build)
+		n = &used{Names: all}
 		close(ready)
 		n.Use([]Name{web})
 		after(together)
@@ -476,15 +556,16 @@ func TestConcurrentCalls(t *testing.T) {
 	t.Parallel()
 	b, h := newBook(), &heard{}
 	b.write(web, nil, "10.0.0.1")
-	n := start(Options{}, h.changed, h.log, b.build)
+	n := start(nil, h.changed, h.log, b.build)
 	var all sync.WaitGroup
 	for i := range 8 {
 		all.Go(func() {
 			for j := range 100 {
-				n.Use([]Name{web, {Host: fmt.Sprint(i, j)}})
-				n.Configure(Options{Interval: time.Duration(j+2) * time.Second})
+				o := Options{Interval: time.Duration(j+2) * time.Second}
+				n.Use(Wanted{Names: []Name{web, {Host: fmt.Sprint(i, j)}}}, Wanted{o, []Name{web}})
 				n.Await(t.Context())
-				n.Get(web)
+				n.By(o).Get(web)
+				n.Known()
 			}
 		})
 	}

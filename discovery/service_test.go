@@ -46,6 +46,27 @@ func TestService(t *testing.T) {
 	}, z.questions(), "what came along is not asked for")
 }
 
+// Some servers add only the A records of a host, or have room for no more: it may have others all the same.
+func TestGlueOfOneFamily(t *testing.T) {
+	t.Parallel()
+	z := newZone(t, map[string]reply{
+		"SRV _web._tcp.example.": {
+			answer: []string{"_web._tcp.example. 60 IN SRV 0 1 80 a.example.", "_web._tcp.example. 60 IN SRV 0 1 80 b.example."},
+			extra:  []string{"a.example. 30 IN A 10.0.0.1", "b.example. 30 IN AAAA fd00::2"},
+		},
+		"AAAA a.example.": records("a.example. 20 IN AAAA fd00::1"),
+	})
+	a, err := clientOf(patience, z).lookup(bounded(t), webService, nil)
+	require.NoError(t, err)
+	require.Equal(t, []Target{
+		{IP: ip("10.0.0.1"), Port: 80, Weight: 1, Host: "a.example"},
+		{IP: ip("fd00::1"), Port: 80, Weight: 1, Host: "a.example"},
+		{IP: ip("fd00::2"), Port: 80, Weight: 1, Host: "b.example"},
+	}, tidy(a.targets))
+	require.Equal(t, 20*time.Second, a.ttl)
+	require.Equal(t, []string{"udp A b.example.", "udp AAAA a.example.", "udp SRV _web._tcp.example."}, z.questions())
+}
+
 // A service whose only target is "." is there no more; that empties the set, and is no failure.
 func TestNoService(t *testing.T) {
 	t.Parallel()

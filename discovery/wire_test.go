@@ -11,11 +11,11 @@ import (
 )
 
 // watched follows names at zones, and returns channels of what is told.
-func watched(t *testing.T, names []Name, zones ...*zone) (n *Names, changes <-chan []Name, logs <-chan error) {
+func watched(t *testing.T, names []Name, zones ...*zone) (n *used, changes <-chan []Name, logs <-chan error) {
 	t.Helper()
 	told, failed := make(chan []Name, 100), make(chan error, 100)
-	n = Start(Options{Servers: clientOf(0, zones...).servers, Timeout: 200 * time.Millisecond},
-		func(names []Name) { told <- names }, func(_ Name, err error) { failed <- err })
+	n = &used{options: Options{Servers: clientOf(0, zones...).servers, Timeout: 200 * time.Millisecond}}
+	n.Names = Start(nil, func(names []Name) { told <- names }, func(_ Name, err error) { failed <- err })
 	t.Cleanup(n.Close)
 	n.Use(names)
 	return n, told, failed

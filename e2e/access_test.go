@@ -132,3 +132,19 @@ func TestWatch(t *testing.T) {
 	l.get("http://example.com/").from("a")
 	assert.Len(t, l.log("the config has changed"), 3)
 }
+
+// TestWatchFromTheStart: a change that comes between the reading of the file and the serving of what it said is not lost.
+func TestWatchFromTheStart(t *testing.T) {
+	t.Parallel()
+	servers, names := startUpstreams(t, 2), newNameServer(t)
+	names.silence("slow.test.")
+	config := func(i int) string {
+		return text(listenAnywhere, "watch: true", "resolver: '"+names.address+"'",
+			"backends: {example.com: {servers: ["+servers[i].address+"]}, slow.test: {servers: [slow.test]}}")
+	}
+	l := run{config: config(0)}.launch(t)
+	l.await("the name is asked for", func() bool { return names.questions() > 0 })
+	l.rewrite(config(1))
+	l.client = newClient(t, l.listening(1)[0])
+	l.await("the change is in force", func() bool { return l.get("http://example.com/").server() == "b" })
+}

@@ -55,7 +55,7 @@ func startDelayed(t *testing.T, server *upstream, delay string) (l *l7, ready *c
 		"admin: {socket: 'off', listen: '127.0.0.1:"+port+"'}",
 		"backends: {example.com: {servers: ["+server.address+"]}}")
 	ready = newClient(t, "127.0.0.1:"+port)
-	ready.get("http://127.0.0.1/readyz").is(http.StatusOK)
+	eventually(t, "it is ready", func() bool { return ready.get("http://127.0.0.1/readyz").StatusCode == http.StatusOK })
 	return l, ready
 }
 

@@ -78,5 +78,9 @@ func TestConnectionLimitBehindAProxy(t *testing.T) {
 	for _, closer := range closers {
 		require.NoError(t, closer())
 	}
-	l.await("room for one more", func() bool { got, closer := ask("192.0.2.1"); defer func() { _ = closer() }(); return got.StatusCode == http.StatusOK })
+	l.await("room for one more", func() bool {
+		got, closer := ask("192.0.2.1")
+		defer func() { _ = closer() }()
+		return got.StatusCode == http.StatusOK
+	})
 }

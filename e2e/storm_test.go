@@ -42,6 +42,20 @@ func TestTermIsNotLostAmongManyReloads(t *testing.T) {
 	assert.LessOrEqual(t, len(l.log("reloaded")), 2, "one and what came meanwhile are two")
 }
 
+// TestReloadThatIsAskedForDuringOne is done after it, since the file may have changed behind its back.
+func TestReloadThatIsAskedForDuringOne(t *testing.T) {
+	t.Parallel()
+	l := startSlowToReload(t)
+	l.signal(syscall.SIGHUP)
+	time.Sleep(200 * time.Millisecond) // the reload says nothing before its end
+	l.rewrite(listenAnywhere, "backends: {example.com: {servers: ['127.0.0.1:2']}}")
+	l.signal(syscall.SIGHUP)
+	l.signal(syscall.SIGUSR1)
+	assert.Contains(t, l.awaitLog("reloaded", 1).field("changes"), "+http://silent.test:80")
+	assert.Contains(t, l.awaitLog("reloaded", 2).field("changes"), "+http://127.0.0.1:2")
+	l.await("the dump", func() bool { return len(l.stdout.lines()) > 0 })
+}
+
 // TestSecondSignalDuringASlowReloadQuitsAtOnce: it had to wait for the reload, as the first one has to.
 func TestSecondSignalDuringASlowReloadQuitsAtOnce(t *testing.T) {
 	t.Parallel()
@@ -66,6 +80,12 @@ func TestDrainDuringAnUpgrade(t *testing.T) {
 		"backends: {example.com: {servers: ["+servers[0].address+", "+servers[1].address+"]}}")})
 	gate := filepath.Join(t.TempDir(), "gate")
 	require.NoError(t, syscall.Mkfifo(gate, 0o600))
+	t.Cleanup(func() { // nobody waits there when the test has failed
+		if file, err := os.OpenFile(gate, os.O_RDWR, 0); err == nil {
+			_, _ = file.WriteString("stop\n")
+			_ = file.Close()
+		}
+	})
 	l.write(t, fmt.Appendf(nil, "#!/bin/sh\necho 'at the gate' >&2\nread line < '%s' && test $line = go && exec '%s' \"$@\"\n", gate, built.l7))
 	drain := func(word string, want int) outcome {
 		t.Helper()

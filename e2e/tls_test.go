@@ -191,7 +191,7 @@ func TestClientCertificates(t *testing.T) {
 	}
 	conn, err := ask(a, time.Now().Add(time.Hour))
 	got := over(t, conn, err, "")
-	assert.Contains(t, got.body, `X-Forwarded-Client-Cert: Subject="CN=alice????X: y,O=Tests"`)
+	assert.Contains(t, got.body, `X-Forwarded-Client-Cert: Subject="CN=alice\\\"\\0D\\0AX: y,O=Tests"`)
 	assert.NotContains(t, got.body, "forged")
 	for _, by := range []*authority{nil, stranger} {
 		conn, err := ask(by, time.Now().Add(time.Hour))

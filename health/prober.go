@@ -23,7 +23,7 @@ type prober struct {
 	known       bool // there is a verdict
 	verdict     Verdict
 	last        Result // as long as there is a verdict
-	against     int // how many results in a row have spoken against the verdict
+	against     int    // how many results in a row have spoken against the verdict
 }
 
 // subscriber gives each Start an identity, since reporters may be equal.

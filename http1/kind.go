@@ -31,11 +31,13 @@ const (
 	SetCookie
 	Date
 	Server
+	StrictTransportSecurity
 
 	XForwardedFor
 	XForwardedProto
 	XForwardedHost
 	XForwardedPort
+	XForwardedClientCert
 	XForwardedOther // any other name that starts with X-Forwarded-
 	XRealIP
 	Forwarded
@@ -61,7 +63,7 @@ const (
 	// nominable are the kinds that a Connection line can turn into Nominated. Framing, routing, identity
 	// and forwarding fields are not: a client would take away what servers rely on. Hop-by-hop fields keep
 	// their own kind.
-	nominable Kinds = 1<<Plain | 1<<Underscored | 1<<SetCookie | 1<<Date | 1<<Server
+	nominable Kinds = 1<<Plain | 1<<Underscored | 1<<SetCookie | 1<<Date | 1<<Server | 1<<StrictTransportSecurity
 	// judged are the kinds whose value Parse reads.
 	judged Kinds = 1<<Host | 1<<ContentLength | 1<<TransferEncoding | 1<<Expect | 1<<Connection | 1<<TE | 1<<Upgrade
 )

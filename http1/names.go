@@ -8,8 +8,8 @@ import "encoding/binary"
 
 const (
 	slotLen   = 2
-	slotFirst = 27
-	slotLast  = 49
+	slotFirst = 63
+	slotLast  = 13
 )
 
 type knownName struct {
@@ -43,6 +43,8 @@ var names = [...]knownName{
 	{"x-forwarded-proto", XForwardedProto},
 	{"proxy-authenticate", ProxyAuthenticate},
 	{"proxy-authorization", ProxyAuthorization},
+	{"x-forwarded-client-cert", XForwardedClientCert},
+	{"strict-transport-security", StrictTransportSecurity},
 }
 
 // knownSlot is a known name with its first and last bytes as words, or as half words when it is shorter than a word.

@@ -74,14 +74,13 @@ func (ss *session) appendAnswer(dst []byte, why cause.Cause, retry int, keep boo
 	dst = append(dst, "\r\n"...)
 	switch status {
 	case http.StatusPermanentRedirect:
-		dst = append(append(append(dst, "Location: https://"...), ss.req.Hostname()...), ss.req.AppendTarget(nil)...)
-		dst = append(dst, "\r\n"...)
+		dst = append(ss.appendHTTPS(append(dst, "Location: "...)), "\r\n"...)
 	case http.StatusUnauthorized:
 		dst = append(dst, "WWW-Authenticate: "+auth.Challenge+"\r\n"...)
 	case http.StatusServiceUnavailable, http.StatusTooManyRequests:
 		dst = append(dst, "Retry-After: "+strconv.Itoa(retry)+"\r\n"...)
 	}
-	dst = ss.appendRequestID(dst)
+	dst = append(ss.appendRequestID(dst), ss.hsts().line...)
 	dst = appendConnection(dst, ss.req.Minor, keep)
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
@@ -90,6 +89,18 @@ func (ss *session) appendAnswer(dst []byte, why cause.Cause, retry int, keep boo
 		return dst
 	}
 	return append(dst, body...)
+}
+
+// appendHTTPS appends the URL of the request with https: without its port, which is that of http, and without a path where the request is
+// about the server as a whole (OPTIONS *).
+func (ss *session) appendHTTPS(dst []byte) []byte {
+	dst = append(append(dst, "https://"...), ss.req.Hostname()...)
+	path := len(dst)
+	dst = ss.req.AppendTarget(dst)
+	if dst[path] == '*' {
+		return dst[:path]
+	}
+	return dst
 }
 
 // retryAfter is after how many seconds another try may succeed; 1 where nobody knows.

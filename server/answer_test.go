@@ -50,7 +50,13 @@ func TestHSTS(t *testing.T) {
 	}
 	f := func(extra string, rules Rules, ask, want string) {
 		t.Helper()
-		p := inFront(t, replying(t, "HTTP/1.1 200 OK\r\n"+own+"Content-Length: 0\r\n\r\n"), yaml(extra))
+		p := inFront(t, newOrigin(t, func(c *peerConn) {
+			if strings.Contains(c.readHead(), "Upgrade: websocket\r\n") {
+				c.send("HTTP/1.1 101 Switching Protocols\r\n" + own + "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n")
+				return
+			}
+			c.send("HTTP/1.1 200 OK\r\n" + own + "Content-Length: 0\r\n\r\n")
+		}), yaml(extra))
 		p.obeys(rules)
 		c := p.dial()
 		defer c.Close()
@@ -70,11 +76,12 @@ func TestHSTS(t *testing.T) {
 	}
 	secure := Rules{TLS: listener}
 	for ask, want := range map[string]string{
-		"GET / HTTP/1.1\r\nHost: a\r\n\r\n":       own,
-		"GET / HTTP/1.1\r\nHost: b\r\n\r\n":       "", // 503
-		"GET / HTTP/1.1\r\nHost: c\r\n\r\n":       "", // 401
-		"GET / HTTP/1.1\r\nHost : c\r\n\r\n":      "", // 400
-		"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n": "", // 501
+		"GET / HTTP/1.1\r\nHost: a\r\n\r\n":                                              own,
+		"GET / HTTP/1.1\r\nHost: b\r\n\r\n":                                              "",  // 503
+		"GET / HTTP/1.1\r\nHost: c\r\n\r\n":                                              "",  // 401
+		"GET / HTTP/1.1\r\nHost : c\r\n\r\n":                                             "",  // 400
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n": own, // 101
+		"CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n":                                        "",  // 501
 	} {
 		f("hsts: 1h\n", secure, ask, hsts)
 		f("hsts: 1h\n", Rules{}, ask, want)

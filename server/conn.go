@@ -31,7 +31,7 @@ type conn struct {
 	peer     peer
 	entered  bool               // it has passed what stands before its first request
 	secure   bool               // it speaks TLS
-	subject  string             // of the client's certificate
+	subject  string             // of the client's certificate, quoted
 	counted  netip.Addr         // whose connection it counts as; not valid: nobody's
 	proxied  *proxyproto.Header // what came with the connection; nil: it is the client's own
 
@@ -41,7 +41,7 @@ type conn struct {
 	parked    bool          // idle, with nobody serving it
 
 	mu      sync.Mutex // guards all below
-	waiting bool       // for the first byte of a request
+	waiting bool       // for the first byte of a request, or of what stands before the first one
 	ending  bool       // no further request is waited for, but within the grace
 	closed  bool
 }

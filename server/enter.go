@@ -24,8 +24,7 @@ func (c *conn) enter() bool {
 	rules := c.listener.rules.Load()
 	limit := c.listener.server.Snapshot().timeouts.Header
 	if rules.isProxy(c.peer.ip) {
-		if err := c.readProxy(limit); err != nil {
-			c.refused("proxy", err)
+		if !c.pass("proxy", limit, c.readProxy) {
 			return false
 		}
 		if why := c.listener.server.conns.named(c, c.listener.server.Snapshot().connections); why != cause.None {
@@ -36,11 +35,24 @@ func (c *conn) enter() bool {
 	if rules.TLS == nil {
 		return true
 	}
-	if err := c.shakeHands(rules.TLS, limit); err != nil {
-		c.refused("tls", err)
+	return c.pass("tls", limit, func(limit time.Duration) error { return c.shakeHands(rules.TLS, limit) })
+}
+
+// pass does what stands before the first request within a limit. Its first byte is waited for as that of a request is: a connection on which
+// nobody says a word holds up no drain. False is the end of the connection.
+func (c *conn) pass(step string, limit time.Duration, do func(limit time.Duration) error) bool {
+	started := c.listener.server.now()
+	if !c.awaitRequest(limit) {
 		return false
 	}
-	return true
+	if limit > 0 {
+		limit = max(limit-(c.listener.server.now()-started), time.Millisecond)
+	}
+	err := do(limit)
+	if err != nil {
+		c.refused(step, err)
+	}
+	return err == nil
 }
 
 // turnAway answers a connection that is one too many. One that should speak TLS is closed without a word.
@@ -83,6 +95,8 @@ func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
+	// The bytes before have left a deadline, of which what comes on top knows nothing: it would hold for ever.
+	_ = c.sock.NetConn().SetReadDeadline(time.Time{}) // fails on a closed connection only, as the handshake will
 	secure := tls.Server(c.sock.Lean(), cfg)
 	err := secure.HandshakeContext(ctx)
 	var notTLS tls.RecordHeaderError
@@ -100,7 +114,7 @@ func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 	}
 	c.secure = true
 	if len(state.PeerCertificates) > 0 {
-		c.subject = headerSafe(state.PeerCertificates[0].Subject.String())
+		c.subject = quoted(state.PeerCertificates[0].Subject.String())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -117,12 +131,20 @@ func looksLikeHTTP(start [5]byte) bool {
 	return false
 }
 
-// headerSafe is a text that can stand in quotes in a header field, whatever a certificate holds.
-func headerSafe(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' || r == '"' || r == '\\' {
-			return '?'
+// quoted is the string form of a name, as RFC 4514 has it, for the inside of a quoted-string (RFC 9110 section 5.6.4). Its bytes that are not
+// printable ASCII are written in hexadecimal, as the former allows: whatever a certificate holds, who takes both off has its name.
+func quoted(name string) string {
+	var b strings.Builder
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c > '~':
+			fmt.Fprintf(&b, `\\%02X`, c)
+		default:
+			b.WriteByte(c)
 		}
-		return r
-	}, text)
+	}
+	return b.String()
 }

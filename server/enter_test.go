@@ -176,7 +176,7 @@ func TestADrainLetsHandshakesFinish(t *testing.T) {
 	require.NoError(t, receive(t, drained))
 }
 
-// A client that says nothing has timeouts.header, and one that has begun no more in all.
+// A client that says nothing before its first request has timeouts.header, and so has one that stops in the middle.
 func TestSilenceBeforeTheFirstRequest(t *testing.T) {
 	t.Parallel()
 	listener, _ := speaksTLS(t)

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -109,7 +110,8 @@ func (s *Snapshot) imagine(q Question) (*session, []byte, error) {
 		raw = append(append(raw, field...), "\r\n"...)
 	}
 	raw = append(raw, "\r\n"...)
-	ss := &session{snapshot: s, conn: &conn{peer: peer{ip: q.From, text: q.From.String()}, listener: newListener()}}
+	from := net.TCPAddrFromAddrPort(netip.AddrPortFrom(q.From, 0))
+	ss := &session{snapshot: s, conn: &conn{peer: newPeer(from), listener: newListener()}}
 	ss.renew()
 	n, err := ss.req.Parse(raw, s.limits)
 	if err == nil && n < len(raw) {

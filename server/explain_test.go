@@ -25,6 +25,7 @@ backends:
     servers: ['127.0.0.1:1', {address: '127.0.0.1:2', weight: 0}, {address: '127.0.0.1:3', backup: true}]
     rate_limit: 1/h
   b.com: {servers: ['127.0.0.1:4']}
+  local.com: {users: {}, deny: ['fe80::/10', 192.0.2.0/24], servers: ['127.0.0.1:5']}
   none.com: {users: {}, servers: []}
 `
 
@@ -81,6 +82,22 @@ func TestExplainRefusals(t *testing.T) {
 	f(Question{Host: "unknown.com", Fields: []string{"Authorization: Basic Ym9iOnNlY3JldA=="}}, 404, "no_route", "")
 	f(Question{Host: "none.com"}, 503, "no_server", "none.com")
 	f(Question{Method: "CONNECT", Host: "b.com:80", Target: "b.com:80"}, 501, "method_not_supported", "")
+}
+
+// A client is in a range whatever zone it comes by, and as what address of IPv6 an address of IPv4: it was explained as let in and is not.
+func TestExplainFrom(t *testing.T) {
+	s := explaining(t)
+	f := func(from, client string, status int) {
+		t.Helper()
+		d, err := s.Explain(Question{Host: "local.com", From: netip.MustParseAddr(from)})
+		require.NoError(t, err)
+		require.Equal(t, status, d.Status)
+		require.Equal(t, client, d.Client)
+	}
+	f("fe80::1", "fe80::1", 403)
+	f("fe80::1%eth0", "fe80::1", 403)
+	f("::ffff:192.0.2.7", "192.0.2.7", 403)
+	f("2001:db8::1", "2001:db8::1", 200)
 }
 
 // A question that is no request is an error, and one header line cannot smuggle in another request.

@@ -36,7 +36,7 @@ func newForwarding(names []string) forwarding {
 
 // drops are the kinds that are not passed on: always, and from clients that are not trusted.
 func (f forwarding) drops() (always, untrusted http1.Kinds) {
-	always = http1.HopByHop | http1.ContentLength.Bit() | http1.Expect.Bit() | alwaysWritten
+	always = http1.HopByHop | http1.ContentLength.Bit() | http1.Expect.Bit() | http1.XForwardedClientCert.Bit() | alwaysWritten
 	untrusted = forwardingKinds
 	if f.realIP {
 		always |= http1.XRealIP.Bit()
@@ -78,7 +78,7 @@ func (ss *session) clientIP(trusted bool) string {
 		list := r.Fields[i].ValueIn(r.Bytes())
 		for len(list) > 0 {
 			comma := bytes.LastIndexByte(list, ',')
-			ip, err := netip.ParseAddr(string(bytes.TrimSpace(list[comma+1:])))
+			ip, err := parseForwardedFor(string(bytes.TrimSpace(list[comma+1:])))
 			if err != nil {
 				return found // what stands before it cannot be believed either
 			}
@@ -91,6 +91,15 @@ func (ss *session) clientIP(trusted bool) string {
 		}
 	}
 	return found
+}
+
+// parseForwardedFor reads an address of X-Forwarded-For. Some proxies write the port behind it.
+func parseForwardedFor(text string) (netip.Addr, error) {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return ip, nil
+	}
+	both, err := netip.ParseAddrPort(text)
+	return both.Addr(), err
 }
 
 // appendForwarding appends the fields that tell the server about the client.

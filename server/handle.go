@@ -76,9 +76,17 @@ func (ss *session) gate() cause.Cause {
 	case !admits(rules.Allow, rules.Deny, ss.conn.peer.ip):
 		return cause.Forbidden
 	case rules.Redirect:
-		return cause.Redirected
+		return ss.redirected()
 	}
 	return cause.None
+}
+
+// redirected is what becomes of a request that is to come back by https. Without a host (HTTP/1.0, OPTIONS *) there is no URL to send it to.
+func (ss *session) redirected() cause.Cause {
+	if len(ss.req.Hostname()) == 0 {
+		return cause.BadHost
+	}
+	return cause.Redirected
 }
 
 // readable returns the host in normal form, or a verdict on a request that cannot be decided about.

@@ -17,8 +17,8 @@ func (ss *session) appendRequestHead(dst []byte, upgrade []byte, expect bool) []
 	dst = append(dst, " HTTP/1.1\r\n"...)
 	trusted := ss.snapshot.trusts(ss.conn.peer)
 	drop := ss.snapshot.dropAlways
-	if !trusted || ss.conn.secure && ss.conn.listener.rules.Load().asksClients() {
-		drop |= ss.snapshot.dropUntrusted // what it says of a certificate is ours to say
+	if !trusted {
+		drop |= ss.snapshot.dropUntrusted
 	}
 	if r.Form == http1.AbsoluteForm || !r.Has(http1.Host) {
 		drop |= http1.Host.Bit()
@@ -93,9 +93,9 @@ func appendStatus(dst []byte, r *http1.Response) []byte {
 
 // appendResponseHead appends the head that goes to the client: the server's own lines, but for those that end here.
 func (ss *session) appendResponseHead(dst []byte, framing http1.Framing, keep bool) []byte {
-	r := &ss.exchange.Response
+	r, hsts := &ss.exchange.Response, ss.hsts()
 	dst = appendStatus(dst, r)
-	drop := http1.HopByHop
+	drop := http1.HopByHop | hsts.replaces
 	if r.Status == 204 {
 		drop |= http1.ContentLength.Bit() // RFC 9110 section 8.6 forbids it
 	}
@@ -103,7 +103,7 @@ func (ss *session) appendResponseHead(dst []byte, framing http1.Framing, keep bo
 		drop |= http1.XRequestID.Bit() // ours tells the client more: it is in the log
 	}
 	dst = http1.AppendFields(dst, r.Bytes(), r.Fields, drop)
-	dst = ss.appendSecurity(append(ss.appendRequestID(dst), ss.cookie...))
+	dst = append(append(ss.appendRequestID(dst), ss.cookie...), hsts.line...)
 	if ss.req.Minor == 1 && (framing == http1.BodyChunked || framing == http1.BodyClose) {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 		if ss.req.TETrailers {
@@ -113,12 +113,18 @@ func (ss *session) appendResponseHead(dst []byte, framing http1.Framing, keep bo
 	return append(appendConnection(dst, ss.req.Minor, keep), "\r\n"...)
 }
 
-// appendSecurity appends what holds for clients that speak TLS.
-func (ss *session) appendSecurity(dst []byte) []byte {
+// policy is a header line that clients get from us, in whose place they get none from servers.
+type policy struct {
+	line     string // empty: they get none from us
+	replaces http1.Kinds
+}
+
+// hsts is what a client is told of https. One that does not speak TLS would not believe it (RFC 6797 section 8.1).
+func (ss *session) hsts() policy {
 	if !ss.conn.secure {
-		return dst
+		return policy{}
 	}
-	return append(dst, ss.snapshot.hsts...)
+	return ss.snapshot.hsts
 }
 
 // appendConnection says whether the connection stays open, where the version does not (RFC 9112 section 9.3).
@@ -134,9 +140,9 @@ func appendConnection(dst []byte, minor uint8, keep bool) []byte {
 
 // appendSwitch appends the 101 response.
 func (ss *session) appendSwitch(dst []byte) []byte {
-	r := &ss.exchange.Response
+	r, hsts := &ss.exchange.Response, ss.hsts()
 	dst = appendStatus(dst, r)
-	dst = http1.AppendFields(dst, r.Bytes(), r.Fields, http1.HopByHop|http1.ContentLength.Bit())
-	dst = append(ss.appendRequestID(dst), ss.cookie...)
+	dst = http1.AppendFields(dst, r.Bytes(), r.Fields, http1.HopByHop|http1.ContentLength.Bit()|hsts.replaces)
+	dst = append(append(ss.appendRequestID(dst), ss.cookie...), hsts.line...)
 	return append(appendLine(dst, "Connection: Upgrade\r\nUpgrade: ", r.Upgrade()), "\r\n"...)
 }

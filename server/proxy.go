@@ -34,7 +34,9 @@ func (c *conn) readProxy(limit time.Duration) error {
 	var err error
 	switch {
 	case bytes.Equal(raw, proxyproto.SIGV2):
-		raw, err = c.restOfV2(raw, deadline)
+		if raw, err = c.restOfV2(raw, deadline); err == nil && tellsNothing(raw) {
+			return nil
+		}
 	case bytes.HasPrefix(raw, []byte("PROXY ")):
 		raw, err = c.restOfV1(raw, deadline)
 	default:
@@ -52,6 +54,12 @@ func (c *conn) readProxy(limit time.Duration) error {
 		c.proxied = header
 	}
 	return nil
+}
+
+// tellsNothing is true for a PROXY command of version 2 about a client of no known family (UNSPEC): the connection's own addresses hold, as
+// for LOCAL (proxy-protocol.txt section 2.2). The library refuses it.
+func tellsNothing(v2 []byte) bool {
+	return v2[12] == byte(proxyproto.PROXY) && v2[13] == byte(proxyproto.UNSPEC)
 }
 
 // ends are the client's address and the one that it connected to: where a PROXY header told them, those.

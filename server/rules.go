@@ -49,6 +49,3 @@ func (b *backend) admits(ss *session) bool {
 	ip, _ := netip.ParseAddr(ss.client()) // a client on a unix socket has none
 	return admits(b.allow, b.deny, ip)
 }
-
-// asksClients is true where clients show certificates.
-func (r *Rules) asksClients() bool { return r.TLS != nil && r.TLS.ClientAuth != tls.NoClientCert }

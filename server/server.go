@@ -103,7 +103,7 @@ func (s *Server) serve(l *listener) {
 }
 
 // Drain stops listening, lets the requests in flight finish and closes every connection. The error tells
-// how many were cut off when the context ended first.
+// how many were cut off when the context ended first. Then their requests have been told of, and a second may have passed since.
 func (s *Server) Drain(ctx context.Context) error {
 	for _, l := range s.listeners {
 		l.stop()
@@ -113,9 +113,20 @@ func (s *Server) Drain(ctx context.Context) error {
 	}
 	if err := s.conns.wait(ctx); err != nil {
 		cut := s.conns.each(all, (*conn).cut)
+		s.awaitCut()
 		return fmt.Errorf("cannot finish %d connections in time: %w (drain.timeout)", cut, err)
 	}
 	return nil
+}
+
+// lastWords is how long connections that were cut have to tell what became of their requests.
+const lastWords = time.Second
+
+// awaitCut waits until those that were cut have told.
+func (s *Server) awaitCut() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWords)
+	defer cancel()
+	_ = s.conns.wait(ctx) // what has not told by then hangs
 }
 
 // libraryLog passes on what fasthttp has to say, as detail.

@@ -44,7 +44,7 @@ type Snapshot struct {
 	connections    connLimits
 	trusted        []config.Prefix
 	forwarding     forwarding
-	hsts           string      // the line that tells of it; empty: none
+	hsts           policy      // for clients that speak TLS
 	dropAlways     http1.Kinds // fields of a request that never go on as they are
 	dropUntrusted  http1.Kinds // and those that a client must be trusted for
 
@@ -123,7 +123,7 @@ func newSnapshot(cfg *config.Config) *Snapshot {
 		forwarding:     newForwarding(cfg.Forwarding),
 	}
 	if cfg.HSTS > 0 {
-		s.hsts = "Strict-Transport-Security: max-age=" + strconv.Itoa(int(cfg.HSTS.Seconds())) + "\r\n"
+		s.hsts = policy{"Strict-Transport-Security: max-age=" + strconv.Itoa(int(cfg.HSTS.Seconds())) + "\r\n", http1.StrictTransportSecurity.Bit()}
 	}
 	s.dropAlways, s.dropUntrusted = s.forwarding.drops()
 	if !cfg.Underscores {

@@ -9,58 +9,34 @@ import (
 	"syscall"
 )
 
-// Action is what a signal asks for.
-type Action uint8
+// Asked is what signals have asked for and nobody has begun to do. Each action has a channel of its own, so that however many signals of
+// one kind come, none of another is lost.
+type Asked struct {
+	Drain <-chan os.Signal // TERM and INT, each of them: a further one means that it is urgent
 
-// The actions, with their signals.
-const (
-	Reload  Action = iota + 1 // HUP
-	Dump                      // USR1
-	Drain                     // TERM, INT
-	Upgrade                   // USR2
-)
+	// These are pending or they are not: what was asked for again before it was begun is done once. What is asked for after that is pending anew.
 
-var actions = map[os.Signal]Action{
-	syscall.SIGHUP:  Reload,
-	syscall.SIGUSR1: Dump,
-	syscall.SIGTERM: Drain,
-	syscall.SIGINT:  Drain,
-	syscall.SIGUSR2: Upgrade,
+	Reload  <-chan os.Signal // HUP
+	Dump    <-chan os.Signal // USR1
+	Upgrade <-chan os.Signal // USR2
 }
 
-// String is the action's name.
-func (a Action) String() string {
-	return [...]string{Reload: "reload", Dump: "dump", Drain: "drain", Upgrade: "upgrade"}[a]
-}
+// impatience is how many requests to drain are kept. By then the process has been asked to end at once, whatever it does.
+const impatience = 4
 
-// pending is how many signals wait while an action runs. The system itself keeps one of each kind.
-const pending = 16
-
-// Notify delivers the actions that signals ask for from now on. A signal that comes before the receiver is
-// ready waits. After stop the signals have their default effect again.
-func Notify() (asked <-chan Action, stop func()) {
-	incoming := make(chan os.Signal, pending)
-	outgoing := make(chan Action, pending)
-	ended := make(chan struct{})
-	for sig := range actions {
-		signal.Notify(incoming, sig)
-	}
-	go func() {
-		for {
-			select {
-			case sig := <-incoming:
-				select {
-				case outgoing <- actions[sig]:
-				case <-ended:
-					return
-				}
-			case <-ended:
-				return
-			}
+// Notify delivers what signals ask for from now on; what comes before the receiver is ready waits. A reader of ours that goes away (PIPE) does not
+// end the process any more: the write fails. After stop all signals have their default effect again.
+func Notify() (asked Asked, stop func()) {
+	drain, reload, dump, upgrade := make(chan os.Signal, impatience), make(chan os.Signal, 1), make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(drain, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(reload, syscall.SIGHUP)
+	signal.Notify(dump, syscall.SIGUSR1)
+	signal.Notify(upgrade, syscall.SIGUSR2)
+	signal.Ignore(syscall.SIGPIPE)
+	return Asked{drain, reload, dump, upgrade}, func() {
+		for _, c := range []chan os.Signal{drain, reload, dump, upgrade} {
+			signal.Stop(c)
 		}
-	}()
-	return outgoing, func() {
-		signal.Stop(incoming)
-		close(ended)
+		signal.Reset(syscall.SIGPIPE)
 	}
 }

@@ -29,6 +29,7 @@ const (
 type Watcher struct {
 	changed func()
 	notify  *fsnotify.Watcher
+	soon    chan struct{} // has a token when the files are to be looked at
 	ended   chan struct{}
 	running sync.WaitGroup
 
@@ -47,7 +48,7 @@ func Start(changed func()) (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Watcher{changed: changed, notify: notify, ended: make(chan struct{}), files: map[string]content{}, dirs: map[string]bool{}}
+	w := &Watcher{changed: changed, notify: notify, soon: make(chan struct{}, 1), ended: make(chan struct{}), files: map[string]content{}, dirs: map[string]bool{}}
 	w.running.Go(w.run)
 	return w, nil
 }
@@ -59,21 +60,30 @@ func (w *Watcher) Close() {
 	w.running.Wait()
 }
 
-// Set says which files are watched from now on. One that was watched before is compared with what it was then, a new one with what it is
-// now. The error says which folder cannot be watched; its files are looked at now and then all the same.
-func (w *Watcher) Set(paths ...string) error {
+// Set says which files are watched from now on, by their paths, and what is known of them. One that has changed since is told of soon. Of one
+// that nothing is known of (nil), what counts is what it was when it was watched before, or else what it is now. The error says which
+// folder cannot be watched; its files are looked at now and then all the same.
+func (w *Watcher) Set(paths map[string][]byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	files := make(map[string]content, len(paths))
-	for _, path := range paths {
+	for path, text := range paths {
 		known, watched := w.files[path]
-		if !watched {
+		switch {
+		case text != nil:
+			known = sha256.Sum256(text)
+		case !watched:
 			known, _ = read(path) // a file that is not there is empty until it is
 		}
 		files[path] = known
 	}
 	w.files = files
-	return w.follow()
+	err := w.follow()
+	select {
+	case w.soon <- struct{}{}:
+	default: // they will be looked at already
+	}
+	return err
 }
 
 // follow watches the folders of the files, and those that links lead to. w.mu is held.
@@ -116,6 +126,7 @@ func (w *Watcher) run() {
 		case lost := <-w.notify.Errors:
 			_ = lost // it says that there were more events than could be kept; the files are looked at all the same
 		case <-rounds.C:
+		case <-w.soon:
 		case <-quiet:
 		case <-late:
 		case <-w.ended:

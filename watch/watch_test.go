@@ -26,7 +26,7 @@ func started(t *testing.T, path string) (*Watcher, <-chan struct{}) {
 	w, err := Start(func() { changes <- struct{}{} })
 	require.NoError(t, err)
 	t.Cleanup(w.Close)
-	require.NoError(t, w.Set(path))
+	require.NoError(t, w.Set(map[string][]byte{path: nil}))
 	return w, changes
 }
 
@@ -122,10 +122,24 @@ func TestNoChange(t *testing.T) {
 	write(t, path, "two")
 	awaitChange(t, changes)
 
-	require.NoError(t, w.Set())
+	require.NoError(t, w.Set(nil))
 	write(t, path, "three")
 	requireNone(t, changes)
-	require.NoError(t, w.Set(path))
+	require.NoError(t, w.Set(map[string][]byte{path: nil}))
 	requireNone(t, changes)
-	require.Error(t, w.Set(filepath.Join(dir, "missing", "l7.yml")))
+	require.Error(t, w.Set(map[string][]byte{filepath.Join(dir, "missing", "l7.yml"): nil}))
+}
+
+// What has changed between being read and being watched is told, also where it was watched before; what has not is not.
+func TestChangedBeforeItWasWatched(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "l7.yml")
+	write(t, path, "two")
+	w, changes := started(t, path)
+	for range 2 {
+		require.NoError(t, w.Set(map[string][]byte{path: []byte("two")}))
+		requireNone(t, changes)
+		require.NoError(t, w.Set(map[string][]byte{path: []byte("one")}))
+		awaitChange(t, changes)
+		requireNone(t, changes)
+	}
 }

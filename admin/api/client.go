@@ -101,6 +101,9 @@ func (c *Client) Events(ctx context.Context) ([]Event, error) {
 	return *list, nil
 }
 
+// maxLine is more than any line of a stream has: a guard against what is no l7.
+const maxLine = 16 << 20
+
 // Follow calls f with each event from now on, until the context ends or f returns false.
 func (c *Client) Follow(ctx context.Context, f func(Event) bool) error {
 	response, err := c.do(ctx, http.MethodGet, PathEvents, nil, "text/event-stream")
@@ -109,6 +112,7 @@ func (c *Client) Follow(ctx context.Context, f func(Event) bool) error {
 	}
 	defer response.Body.Close()
 	lines := bufio.NewScanner(response.Body)
+	lines.Buffer(nil, maxLine)
 	for lines.Scan() {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")
 		var event Event
