@@ -67,14 +67,14 @@ func New(name string, cfg config.Backend, registry *Registry, options Options) *
 }
 
 func (b *Backend) add(server config.Server, live bool) {
-	standing, isNew := b.registry.acquire(b.name, server.Address, b.transport(server.Address), b.options.Idle)
+	standing, at, isNew := b.registry.acquire(b.name, server.Address, b.transport(server.Address), b.options.Idle)
 	if isNew && b.check.Path != "" && (live || b.check.Required) {
 		standing.verdict.Store(awaited)
 	}
 	if isNew && live {
 		standing.began()
 	}
-	m := &Member{Standing: standing, backend: b, config: server, group: b.main, id: identity(b.name + " " + server.Address.String())}
+	m := &Member{Standing: standing, Server: at, backend: b, config: server, group: b.main, id: identity(b.name + " " + server.Address.String())}
 	if server.Backup {
 		m.group = b.backup
 	}
@@ -156,7 +156,7 @@ func (b *Backend) Activate() {
 		if name := b.options.Names[m.Address()]; name != "" && key.Check.Host == "" {
 			key.Check.Host = name
 		}
-		b.stopped = append(b.stopped, b.registry.checks.Start(key, m.dialCheck(b.check.Port), m.Standing))
+		b.stopped = append(b.stopped, b.registry.checks.Start(key, m.dialCheck(b.check.Port), m))
 	}
 	b.shared.latest.Store(b)
 	b.shared.queue.signal()
@@ -181,7 +181,7 @@ func (b *Backend) Close() {
 		stop()
 	}
 	for _, m := range b.members {
-		b.registry.release(m.Standing, b.options.Grace)
+		b.registry.release(m.Standing, m.Server, b.options.Grace)
 	}
 	b.registry.releaseBackend(b.name)
 }

@@ -259,4 +259,4 @@ func (b *Backend) why() string {
 	return "picked by " + b.policy
 }
 
-var _ health.Reporter = (*Standing)(nil)
+var _ health.Reporter = (*Member)(nil)

@@ -20,6 +20,7 @@ import (
 // server is in its Standing.
 type Member struct {
 	*Standing
+	*Server
 	backend *Backend
 	config  config.Server
 	group   *group

@@ -32,7 +32,7 @@ type serverKey struct {
 
 type standingKey struct {
 	backend string
-	server  serverKey
+	address config.Address
 }
 
 // NewRegistry returns an empty registry, whose servers use the pools. observe is told of each change of a server's state; it
@@ -44,59 +44,112 @@ func NewRegistry(pools *exchange.Pools, observe func(Change)) *Registry {
 	}
 }
 
-// acquire returns the standing of an address in a backend, the same one for everybody who asks. Each call wants a release.
-func (r *Registry) acquire(backend string, addr config.Address, via exchange.Transport, idle time.Duration) (s *Standing, isNew bool) {
+// acquire returns the standing of an address in a backend, and the server there by this transport; the same ones for everybody who asks. Each call
+// wants a release.
+func (r *Registry) acquire(backend string, addr config.Address, via exchange.Transport, idle time.Duration) (s *Standing, server *Server, isNew bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := standingKey{backend, keyOf(addr, via)}
+	key := standingKey{backend, addr}
 	s = r.standings[key]
 	if s == nil {
-		s = &Standing{Server: r.server(addr, via, idle), backend: backend, name: addr.String(), registry: r}
-		s.Server.users++
+		s = &Standing{key: key, name: addr.String(), registry: r}
 		r.standings[key] = s
 		isNew = true
 	}
 	s.users++
-	return s, isNew
+	return s, r.server(addr, via, idle), isNew
 }
 
 // server finds or makes the server of an address. r.mu is held.
 func (r *Registry) server(addr config.Address, via exchange.Transport, idle time.Duration) *Server {
-	key := keyOf(addr, via)
+	key := serverKey{addr, via.KeyFor(addr)}
 	s := r.servers[key]
-	if s == nil {
+	switch {
+	case s == nil:
 		s = &Server{Server: exchange.NewServer(addr, via, r.pools, idle), key: key}
 		r.servers[key] = s
+	case s.users == 0: // it was about to be forgotten
+		s.leaving = nil
+		s.Reopen()
 	}
+	s.users++
 	return s
 }
 
-// keyOf is an address, and how it is connected to where that matters.
-func keyOf(addr config.Address, via exchange.Transport) serverKey {
-	return serverKey{addr, via.KeyFor(addr)}
-}
-
-// release gives a standing back. When nobody has the server any more it is forgotten: its idle connections close, and what it has in
-// flight is ended after grace.
-func (r *Registry) release(s *Standing, grace time.Duration) {
+// release gives back what acquire has returned. What nobody has any more is forgotten: at once, or when grace is over where there is something to
+// remember, for an address may be back soon. A server's idle connections close, and what it then has in flight is ended.
+func (r *Registry) release(s *Standing, server *Server, grace time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key := standingKey{s.backend, s.Server.key}
-	if r.standings[key] != s {
+	s.users--
+	server.users--
+	if s.users < 0 || server.users < 0 {
 		panic("BUG: release of a server that the registry does not hold")
 	}
-	if s.users--; s.users > 0 {
+	if s.users == 0 {
+		r.forget(s, grace)
+	}
+	if server.users == 0 {
+		server.Close()
+		r.dismiss(server, grace)
+	}
+}
+
+// forget lets go of what is known of a server: of one that was drained, or has requests in flight, after grace. r.mu is held.
+func (r *Registry) forget(s *Standing, grace time.Duration) {
+	if grace > 0 && (s.IsDrained() || s.InFlight() > 0) {
+		r.later(grace, func() {
+			if s.users == 0 {
+				r.forget(s, 0)
+			}
+		})
 		return
 	}
-	delete(r.standings, key)
-	if s.Server.users--; s.Server.users > 0 {
+	if r.standings[s.key] == s {
+		delete(r.standings, s.key)
+	}
+}
+
+// dismiss lets go of a server that has nothing in flight, or ends that after grace. One whose address still stands in a backend, and is
+// only connected to in another way now, may finish whatever it has. r.mu is held.
+func (r *Registry) dismiss(s *Server, grace time.Duration) {
+	switch {
+	case s.PendingRequests() == 0:
+	case s.leaving != nil && !r.isInUse(s.key.address):
+		s.Interrupt()
+	default:
+		var over *time.Timer
+		over = r.later(max(grace, leastGrace), func() {
+			if s.leaving == over { // nobody has come back for it meanwhile
+				r.dismiss(s, grace)
+			}
+		})
+		s.leaving = over
 		return
 	}
-	delete(r.servers, s.Server.key)
-	s.Server.Close()
-	if s.PendingRequests() > 0 {
-		time.AfterFunc(grace, s.Interrupt)
+	delete(r.servers, s.key)
+}
+
+// leastGrace bounds how often a server is looked at that was let go.
+const leastGrace = 10 * time.Millisecond
+
+// later calls f after some time, with r.mu held.
+func (r *Registry) later(after time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(after, func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		f()
+	})
+}
+
+// isInUse is true for an address that stands in a backend. r.mu is held.
+func (r *Registry) isInUse(address config.Address) bool {
+	for key, s := range r.standings {
+		if key.address == address && s.users > 0 {
+			return true
+		}
 	}
+	return false
 }
 
 // shared is what all snapshots of a backend share.

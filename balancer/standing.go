@@ -17,14 +17,14 @@ type Server struct {
 	connect health.Ejection // by connects that failed
 	latency latency
 	key     serverKey
-	users   int // standings; guarded by the registry
+	users   int         // members; guarded by the registry
+	leaving *time.Timer // of the grace that it has without users; nil: it has some; guarded by the registry
 }
 
 // Standing is what is known of an address in one backend. It outlives reloads.
 // All methods may be called at the same time from several goroutines.
 type Standing struct {
-	*Server
-	backend  string
+	key      standingKey
 	name     string // the address as text
 	registry *Registry
 	eject    health.Ejection               // by requests that failed
@@ -61,6 +61,9 @@ func (s *Standing) Drain(drained bool) {
 	s.changed("available", "draining is over")
 }
 
+// Address is where the server is reached.
+func (s *Standing) Address() config.Address { return s.key.address }
+
 // Name is the address as text.
 func (s *Standing) Name() string { return s.name }
 
@@ -86,21 +89,29 @@ func (s *Standing) Checked(r health.Result) { s.checked.Store(&r) }
 func (s *Standing) LastCheck() *health.Result { return s.checked.Load() }
 
 // Report implements health.Reporter.
-func (s *Standing) Report(v health.Verdict) {
+func (m *Member) Report(v health.Verdict) {
+	if m.Standing.report(v) {
+		m.connect.Readmit()
+	}
+}
+
+// report is true when the server was not known to be well.
+func (s *Standing) report(v health.Verdict) (recovered bool) {
 	before := s.verdict.Swap(verdictOf(v))
 	switch {
 	case v.Healthy && before != well:
 		s.eject.Readmit()
-		s.connect.Readmit()
 		if before == unwell || before == awaited && s.isNewcomer() {
 			s.began()
 		}
 		if before != unknown {
 			s.changed("healthy", v.Reason)
 		}
+		return true
 	case !v.Healthy && before != unwell:
 		s.changed("unhealthy", v.Reason)
 	}
+	return false
 }
 
 func verdictOf(v health.Verdict) uint32 {
@@ -123,7 +134,7 @@ func (s *Standing) changed(state, reason string) {
 	if state == "ejected" {
 		s.ejected.Add(1)
 	}
-	c := Change{Time: time.Now(), Backend: s.backend, Address: s.Address(), State: state, Reason: reason}
+	c := Change{Time: time.Now(), Backend: s.key.backend, Address: s.key.address, State: state, Reason: reason}
 	s.history.add(c)
 	s.registry.observe(c)
 }

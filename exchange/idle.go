@@ -122,6 +122,12 @@ func (i *idleConns) close() {
 	closeAll(conns)
 }
 
+func (i *idleConns) reopen() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.closed = false
+}
+
 func closeAll(conns []*serverConn) {
 	for _, c := range conns {
 		_ = c.Close() // nobody waits for it

@@ -81,6 +81,9 @@ func (s *Server) Interrupt() { s.open.interrupt() }
 // Close closes the connections that are not in use, and those in use as soon as their exchange ends.
 func (s *Server) Close() { s.idle.close() }
 
+// Reopen takes Close back.
+func (s *Server) Reopen() { s.idle.reopen() }
+
 // PendingRequests is the number of requests in flight, until the last byte of their response has been passed on.
 func (s *Server) PendingRequests() int { return int(s.inFlight.Load()) }
 
