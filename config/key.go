@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Kind says which form a key's value takes.
@@ -159,6 +161,14 @@ func (k *Key) main() *Key {
 		}
 	}
 	return nil
+}
+
+// isShort says that a node of a kind is the short form of a section: its main key's value alone.
+func (k *Key) isShort(kind yaml.Kind) bool {
+	if k.Kind != KindSection || k.main() == nil {
+		return false
+	}
+	return kind == yaml.ScalarNode || kind == yaml.SequenceNode && k.main().Kind == KindList
 }
 
 func (k *Key) isLeaf() bool { return k.Kind > KindList }

@@ -155,7 +155,10 @@ func (t *tree) find(path []string) (place *yaml.Node, complete bool) {
 			place, value = name, next
 		case yaml.SequenceNode:
 			i, err := strconv.Atoi(step)
-			if err != nil || i < 0 || i >= len(value.Content) {
+			if err != nil {
+				continue // the main key of a section in its short form
+			}
+			if i < 0 || i >= len(value.Content) {
 				return place, false
 			}
 			value = value.Content[i]

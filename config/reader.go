@@ -38,7 +38,7 @@ func (r *reader) value(n *yaml.Node, k *Key, v reflect.Value) {
 		r.fail(n, "YAML tags have no meaning here; a text that begins with '!' needs quotes")
 	case isNull(n):
 		r.failNull(n, k)
-	case k.Kind == KindSection && k.main() != nil && n.Kind == yaml.ScalarNode:
+	case k.isShort(n.Kind):
 		r.value(n, k.main(), v.Field(k.main().index))
 	case k.Kind == KindSection:
 		r.section(n, k, v)

@@ -41,6 +41,11 @@ var examples = map[string][]exampleCall{
 		{"http://example.com/", "", http.StatusOK},
 		{"http://unknown.example.com/", "", http.StatusNotFound},
 	},
+	"behind-a-balancer.yml": { // its PROXY headers are those of proxy_test.go
+		{"http://example.com/", "", http.StatusOK},
+		{"http://mail.example.com/", "", http.StatusForbidden},
+		{"http://unknown.example.com/", "", http.StatusNotFound},
+	},
 	"production.yml": {
 		{"http://www.example.com/", "", http.StatusOK},
 		{"http://example.com/", "", http.StatusOK},

@@ -73,7 +73,7 @@ func (g generator) section(k *config.Key) object {
 	for _, f := range k.Fields {
 		property := g.schema(f)
 		if f.Main {
-			short = leaf(f)
+			short = g.schema(f)
 		}
 		if f.Needed {
 			required = append(required, f.Name)
