@@ -38,21 +38,23 @@ func referencePort(port string) bool {
 	return len(port) < 5 || port <= "65535"
 }
 
-// referencePath returns "" for a path that no prefix covers.
-func referencePath(path string) (decoded string, ok bool) {
+// referencePath returns "" for a path that no prefix covers, with and without its parameters.
+func referencePath(path string) (whole, cut string, ok bool) {
 	decoded, err := url.PathUnescape(path)
 	if err != nil || badInPath.MatchString(path) {
-		return "", false
+		return "", "", false
 	}
-	for _, segment := range strings.Split(decoded, "/") {
-		if segment == "." || segment == ".." {
-			return "", false
+	segments := strings.Split(decoded, "/")
+	for i := range segments {
+		segments[i], _, _ = strings.Cut(segments[i], ";")
+		if segments[i] == "." || segments[i] == ".." {
+			return "", "", false
 		}
 	}
 	if !strings.HasPrefix(path, "/") {
-		return "", true
+		return "", "", true
 	}
-	return slashes.ReplaceAllString(decoded, "/"), true
+	return slashes.ReplaceAllString(decoded, "/"), slashes.ReplaceAllString(strings.Join(segments, "/"), "/"), true
 }
 
 func referenceCovers(keyHost, host string) bool {
@@ -78,17 +80,24 @@ func referenceLookup(rules []Rule, host, path string) (int, error) {
 		}
 		return len(b.Key.Prefix) - len(a.Key.Prefix)
 	})
-	decoded, ok := referencePath(path)
-	for _, r := range rules {
-		// The rules of a host come longest first, so that the path is needed from the first one with a prefix on.
-		if !ok && r.Key.Prefix != "" {
-			return 0, ErrAmbiguousPath
-		}
-		if r.Key.Prefix == "" || strings.HasPrefix(decoded+"/", r.Key.Prefix+"/") {
-			return r.Backend, nil
-		}
+	whole, cut, ok := referencePath(path)
+	// The rules of a host come longest first, so that the path is needed from the first one with a prefix on.
+	if !ok && len(rules) > 0 && rules[0].Key.Prefix != "" {
+		return 0, ErrAmbiguousPath
 	}
-	return 0, ErrNoRoute
+	match := func(path string) (int, error) {
+		for _, r := range rules {
+			if r.Key.Prefix == "" || strings.HasPrefix(path+"/", r.Key.Prefix+"/") {
+				return r.Backend, nil
+			}
+		}
+		return 0, ErrNoRoute
+	}
+	backend, err := match(whole)
+	if other, failed := match(cut); other != backend || (failed == nil) != (err == nil) {
+		return 0, ErrAmbiguousPath
+	}
+	return backend, err
 }
 
 // fuzzRules reads what it can of the keys, and passes over what is there already.
@@ -125,6 +134,9 @@ func FuzzLookup(f *testing.F) {
 	f.Add("a/bbbb\na", "a", "/bbbbb")
 	f.Add("a/x", "a", "*")
 	f.Add("a/x\na/\\", "a", "/%5c\x00%00%")
+	f.Add("a/x\na", "a", "/x;y/z")
+	f.Add("a/x\na", "a", "/;/x/%3b/..;")
+	f.Add("a/x\n*", "a", "/;x/x")
 	f.Fuzz(func(t *testing.T, keys, host, path string) {
 		rules := fuzzRules(t, keys)
 		table, err := New(rules)

@@ -86,9 +86,12 @@ func parsePrefix(s string) (string, error) {
 	if strings.ContainsAny(s, "?#") {
 		return "", errKeyQuery
 	}
-	path, err := decode(make([]byte, 0, len(s)), []byte(s))
-	if err != nil {
+	path, parameters, err := decode(make([]byte, 0, len(s)), []byte(s), false)
+	switch {
+	case err != nil:
 		return "", err
+	case parameters:
+		return "", errParameters
 	}
 	prefix := strings.TrimSuffix(string(path), "/")
 	if strings.ContainsFunc(prefix, func(r rune) bool { return r < ' ' || r == 0x7f }) {

@@ -48,16 +48,32 @@ func (t *Table) find(host, path []byte) (*Rule, error) {
 func (w *walk) findByPath(s *site, path []byte) (*Rule, error) {
 	var scratch [MaxPrefix + 1]byte
 	// One byte more than the longest prefix: a segment cut short there cannot pass for a whole one.
-	head, err := decode(scratch[:0:w.t.longest+1], path)
+	head, parameters, err := decode(scratch[:0:w.t.longest+1], path, false)
 	if err != nil {
 		return nil, err
 	}
-	for ; s != nil; s = w.next() {
-		if r := s.match(head); r != nil {
-			return r, nil
+	other := *w
+	r := w.match(s, head)
+	if parameters {
+		head, _, _ = decode(scratch[:0:w.t.longest+1], path, true) // what is wrong with it was found before
+		if other.match(s, head) != r {
+			return nil, errParameters
 		}
 	}
-	return nil, ErrNoRoute
+	if r == nil {
+		return nil, ErrNoRoute
+	}
+	return r, nil
+}
+
+// match returns the rule that covers path, of s or the hosts after it; nil if none does.
+func (w *walk) match(s *site, path []byte) *Rule {
+	for ; s != nil; s = w.next() {
+		if r := s.match(path); r != nil {
+			return r
+		}
+	}
+	return nil
 }
 
 // match returns the rule with the longest prefix that covers path, nil if none does.

@@ -301,3 +301,32 @@ func TestLookup_HostileInputIsCheap(t *testing.T) {
 		}
 	}
 }
+
+// Servers of Java cut parameters off a segment before they look at it: "/api;x" is "/api" to them, and "/..;/api" is too.
+func TestLookup_Parameters(t *testing.T) {
+	route := wantRoute(t)
+	const keys = "a a/api a/api/v"
+	route(keys, "a", "/x;y=1/;z", "a")
+	route(keys, "a", "/api/x;y", "a/api")
+	route(keys, "a", "/api/x;/v", "a/api")
+	route("a", "a", "/..;/x", "a") // nothing depends on it
+	f := func(path string) {
+		t.Helper()
+		b, err := newTable(t, keys).Lookup([]byte("a"), []byte(path))
+		if !errors.Is(err, ErrAmbiguousPath) {
+			t.Errorf("%s leads to %d, %v", path, b, err)
+		}
+	}
+	f("/api;x")
+	f("/api;x/y")
+	f("/api%3bx")
+	f("/;x/api")
+	f("/..;/api")
+	f("/x/..;y=1/api")
+	f("/x/.;/api")
+	f("/x/%2e%2e%3b/api")
+	f("/api/v;x")
+	if _, err := ParseKey("a/b;c"); !errors.Is(err, ErrAmbiguousPath) {
+		t.Errorf("a key with parameters: %v", err)
+	}
+}

@@ -9,57 +9,75 @@ import (
 var ErrAmbiguousPath = errors.New("ambiguous path")
 
 // What makes a path ambiguous. A server resolves a dot segment, or does not; an encoded slash is one to some servers
-// and a byte of a segment to others (RFC 3986, 2.2); a backslash is a slash to several; C strings end at a NUL.
+// and a byte of a segment to others (RFC 3986, 2.2); a backslash is a slash to several; C strings end at a NUL. Servers of Java cut
+// parameters off a segment (RFC 3986, 3.3) before all that, so that "..;x" is a dot segment, and "/api;x" is "/api".
 var (
 	errDotSegment   = fmt.Errorf("%w: it has a dot segment", ErrAmbiguousPath)
 	errEncodedSlash = fmt.Errorf("%w: it has an encoded slash", ErrAmbiguousPath)
 	errBackslash    = fmt.Errorf("%w: it has a backslash", ErrAmbiguousPath)
 	errNUL          = fmt.Errorf("%w: it has a NUL byte", ErrAmbiguousPath)
 	errEscape       = fmt.Errorf("%w: it has a '%%' without two hex digits behind it", ErrAmbiguousPath)
+	errParameters   = fmt.Errorf("%w: it has a ';', which some servers cut off with what is behind it in the segment", ErrAmbiguousPath)
 )
 
 // decode appends path to dst, percent-decoded (once) and with runs of slashes merged, as far as the capacity of dst
-// goes. It checks the path to its end all the same.
-func decode(dst, path []byte) ([]byte, error) {
-	size, dots := 0, 0 // of the segment so far: its bytes, and how many of them are dots
+// goes; with cut also without the parameters of its segments, of which parameters tells whether there are any. It checks the path to its end all
+// the same.
+func decode(dst, path []byte, cut bool) (decoded []byte, parameters bool, err error) {
+	var s segment
 	for i := 0; i < len(path); {
 		c, n := octet(path[i:])
 		switch {
 		case n == 0:
-			return dst, errEscape
+			return dst, parameters, errEscape
 		case c == 0:
-			return dst, errNUL
+			return dst, parameters, errNUL
 		case c == '\\':
-			return dst, errBackslash
+			return dst, parameters, errBackslash
 		case c == '/' && n > 1:
-			return dst, errEncodedSlash
-		case c == '/' && isDotSegment(size, dots):
-			return dst, errDotSegment
+			return dst, parameters, errEncodedSlash
+		case c == '/' && s.isDots():
+			return dst, parameters, errDotSegment
 		}
-		isRepeat := c == '/' && size == 0 && i > 0
-		if !isRepeat && len(dst) < cap(dst) {
+		isRepeat := c == '/' && i > 0 && (s.size == 0 || cut && s.name == 0)
+		if c == '/' {
+			s = segment{}
+		} else {
+			s.add(c)
+		}
+		parameters = parameters || s.parameters
+		if !isRepeat && !(cut && s.parameters) && len(dst) < cap(dst) {
 			dst = append(dst, c)
-		}
-		switch c {
-		case '/':
-			size, dots = 0, 0
-		case '.':
-			size, dots = size+1, dots+1
-		default:
-			size++
 		}
 		i += n
 	}
-	if isDotSegment(size, dots) {
-		return dst, errDotSegment
+	if s.isDots() {
+		return dst, parameters, errDotSegment
 	}
-	return dst, nil
+	return dst, parameters, nil
 }
 
-// isDotSegment recognises "." and ".." by their length and the number of dots in them.
-func isDotSegment(size, dots int) bool {
-	return dots == size && (size == 1 || size == 2)
+// segment is what decode has seen of one.
+type segment struct {
+	size       int // in bytes
+	name, dots int // of these before its parameters, and of those the dots
+	parameters bool
 }
+
+func (s *segment) add(c byte) {
+	s.size++
+	s.parameters = s.parameters || c == ';'
+	if s.parameters {
+		return
+	}
+	s.name++
+	if c == '.' {
+		s.dots++
+	}
+}
+
+// isDots is true for "." and "..", with parameters or without.
+func (s *segment) isDots() bool { return s.dots == s.name && (s.name == 1 || s.name == 2) }
 
 // octet returns the first byte of s, decoded, and how many bytes it takes there; 0 if the escape is not valid.
 func octet(s []byte) (c byte, n int) {
