@@ -115,6 +115,11 @@ func (r *run) settle(done outcome) bool {
 		r.pass(done, syscall.SIGHUP)
 	default:
 	}
+	select {
+	case <-r.asked.Drain: // in the same moment
+		r.pass(done, syscall.SIGTERM)
+	default:
+	}
 	return true
 }
 

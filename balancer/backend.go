@@ -144,6 +144,7 @@ func (m *Member) Stick() string { return m.stick }
 // wait for a server of an earlier config look among these.
 func (b *Backend) Activate() {
 	b.registry.setLive(b.shared)
+	b.shared.latest.Store(b) // from now on the checks of others say nothing
 	b.shared.queue.configure(b.queue)
 	for _, m := range b.members {
 		m.KeepIdle(b.options.Idle)
@@ -158,7 +159,6 @@ func (b *Backend) Activate() {
 		}
 		b.stopped = append(b.stopped, b.registry.checks.Start(key, m.dialCheck(b.check.Port), m))
 	}
-	b.shared.latest.Store(b)
 	b.shared.queue.signal()
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"l7/config"
 	"l7/exchange"
+	"l7/health"
 )
 
 // held is a server that answers nothing until it is told to.
@@ -96,4 +97,39 @@ func TestAnotherTransport(t *testing.T) {
 	after.Close()
 	require.Error(t, <-done)
 	require.Eventually(t, func() bool { return registry.Len() == 0 }, 10*time.Second, time.Millisecond)
+}
+
+// The grace of an absence counts from its own beginning, whatever was before.
+func TestEachAbsenceHasItsOwnGrace(t *testing.T) {
+	registry, short := newRegistry(), options
+	short.Grace = 300 * time.Millisecond
+	server := serving(t, "1")
+	b := New("b", section(server), registry, short)
+	standing := b.members[0].Standing
+	standing.Drain(true)
+	b.Close()
+	first := time.Now()
+	again := New("b", section(server), registry, short)
+	time.Sleep(short.Grace / 2)
+	again.Close()
+	second := time.Now()
+	require.Eventually(t, func() bool { registry.mu.Lock(); defer registry.mu.Unlock(); return len(registry.standings) == 0 }, 10*time.Second, time.Millisecond)
+	require.GreaterOrEqual(t, time.Since(second), short.Grace)
+	require.Greater(t, second.Sub(first), short.Grace/3)
+}
+
+// What the checks of a config find that is not in force any more is not believed: nobody would take it back.
+func TestOldChecksAreNotListenedTo(t *testing.T) {
+	registry := newRegistry()
+	server := serving(t, "1")
+	old := New("b", section(server), registry, options)
+	old.Activate()
+	next := New("b", section(server), registry, options)
+	next.Activate()
+	old.members[0].Report(health.Verdict{Reason: "status 404"})
+	require.Equal(t, Available, next.members[0].State(now()))
+	next.members[0].Report(health.Verdict{Reason: "status 404"})
+	require.Equal(t, Unhealthy, next.members[0].State(now()))
+	old.Close()
+	next.Close()
 }

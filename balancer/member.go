@@ -313,6 +313,7 @@ func (m *Member) failed(failure *cause.Error, t try) {
 	case cause.ConnectRefused, cause.ConnectTimeout, cause.ConnectFailed, cause.NameUnresolved, cause.BadCertificate, cause.TLSFailed:
 		m.unclaim(claims{eject: t.eject})
 		m.cells.Observe(t.shard, 0, true, t.took)
+		m.unreached.note(failure.Error())
 		if !t.connect && m.connect.State(t.ended) != health.In {
 			return
 		}
@@ -334,6 +335,7 @@ func (m *Member) failed(failure *cause.Error, t try) {
 // count counts a failure that is not one of the connect, and ejects the server when it is one too many in a row and enough others
 // are left.
 func (m *Member) count(reason string, t try) {
+	m.failure.note(reason)
 	if !t.eject && m.eject.State(t.ended) != health.In {
 		return
 	}

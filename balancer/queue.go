@@ -11,8 +11,8 @@ import (
 	"l7/config"
 )
 
-// queue holds the requests that wait for a place at a server, first come first served. Only the first one picks; a request
-// that comes while others wait goes behind them. It outlives reloads, as those who wait do.
+// queue holds the requests that wait for a place at a server, first come first served. Only the first one picks, and who stands behind none but
+// those who have tried a server already, and will not have that one again; a request that comes while others wait goes behind them. It outlives reloads, as those who wait do.
 type queue struct {
 	waiting atomic.Int64
 
@@ -26,9 +26,10 @@ type queue struct {
 }
 
 type waiter struct {
-	wake chan struct{}
-	came time.Duration // the request
-	next *waiter
+	wake  chan struct{}
+	came  time.Duration // the request
+	picky bool          // it has tried a server, and will not have that one again
+	next  *waiter
 }
 
 // configure puts the bounds in force.
@@ -40,7 +41,7 @@ func (q *queue) configure(cfg config.Queue) {
 
 func (q *queue) isEmpty() bool { return q.waiting.Load() == 0 }
 
-// signal tells the first one that a place may be free.
+// signal tells those who pick that a place may be free.
 func (q *queue) signal() {
 	if q.isEmpty() {
 		return
@@ -52,13 +53,26 @@ func (q *queue) signal() {
 
 // signalFirst is signal with q.mu held.
 func (q *queue) signalFirst() {
-	if q.first == nil {
-		return
+	for w := q.first; w != nil; w = w.next {
+		select {
+		case w.wake <- struct{}{}:
+		default: // it has been told
+		}
+		if !w.picky {
+			return
+		}
 	}
-	select {
-	case q.first.wake <- struct{}{}:
-	default: // it has been told
+}
+
+// isFront is true for the first in line, and for who stands behind none but those who have tried a server already: what these cannot take
+// may be free for it. q.mu is held.
+func (q *queue) isFront(w *waiter) bool {
+	for at := q.first; at != nil; at = at.next {
+		if at == w || !at.picky {
+			return at == w
+		}
 	}
+	return false
 }
 
 // join puts a request in line, behind those that came before it. One that has waited already, and found its place taken or its server dead,
@@ -76,7 +90,7 @@ func (q *queue) join(r *Request) *waiter {
 			r.patience = r.at + q.timeout
 		}
 	}
-	w := &waiter{wake: make(chan struct{}, 1), came: r.started}
+	w := &waiter{wake: make(chan struct{}, 1), came: r.started, picky: len(r.tried) > 0}
 	switch {
 	case q.first == nil:
 		q.first, q.last, q.served, q.since = w, w, 0, r.at
@@ -89,7 +103,7 @@ func (q *queue) join(r *Request) *waiter {
 		}
 		w.next, *at = *at, w
 	}
-	if q.first == w {
+	if q.isFront(w) {
 		w.wake <- struct{}{}
 	}
 	q.waiting.Add(1)
@@ -218,7 +232,7 @@ func (b *Backend) until(r *Request) time.Duration {
 func (q *queue) isFirst(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.first == w
+	return q.isFront(w)
 }
 
 // forgetFull lets a request that waits for a place try those again that had none.

@@ -416,3 +416,29 @@ func TestAFaultEndsAProbe(t *testing.T) {
 	require.Equal(t, health.In, m.eject.State(now()))
 	require.Equal(t, health.In, m.connect.State(now()))
 }
+
+// Who has met a reset at a server with room for any number, and waits for the other, holds up nobody who may have the first.
+func TestWhoHasTriedAServerHoldsUpNobody(t *testing.T) {
+	var asked atomic.Int64
+	free := script(t, func(c *net.TCPConn, body string) bool {
+		if asked.Add(1) == 1 {
+			return resetting(c, body)
+		}
+		return answering("200 free")(c, body)
+	})
+	b := activated(t, newRegistry(), waitingAt(free.Server, capped(t, "full", 1)), nil)
+	defer b.Close()
+	_, held := b.members[1].enter(now())
+	require.True(t, held)
+	picky := begin(asking(t), b)
+	waits(t, b, 1)
+	for range 3 {
+		x := begin(asking(t), b)
+		require.NoError(t, <-x.ended)
+		x.Finish()
+	}
+	require.Equal(t, 1, b.Waiting())
+	b.members[1].leave()
+	require.NoError(t, <-picky.ended)
+	picky.Finish()
+}

@@ -98,11 +98,13 @@ func (r *Registry) release(s *Standing, server *Server, grace time.Duration) {
 // forget lets go of what is known of a server: of one that was drained, or has requests in flight, after grace. r.mu is held.
 func (r *Registry) forget(s *Standing, grace time.Duration) {
 	if grace > 0 && (s.IsDrained() || s.InFlight() > 0) {
-		r.later(grace, func() {
-			if s.users == 0 {
+		var over *time.Timer
+		over = r.later(grace, func() {
+			if s.users == 0 && s.leaving == over {
 				r.forget(s, 0)
 			}
 		})
+		s.leaving = over
 		return
 	}
 	if r.standings[s.key] == s {

@@ -1,6 +1,7 @@
 package balancer
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -14,11 +15,12 @@ import (
 // be connected to. It outlives reloads.
 type Server struct {
 	*exchange.Server
-	connect health.Ejection // by connects that failed
-	latency latency
-	key     serverKey
-	users   int         // members; guarded by the registry
-	leaving *time.Timer // of the grace that it has without users; nil: it has some; guarded by the registry
+	connect   health.Ejection // by connects that failed
+	unreached lastFailure     // of those
+	latency   latency
+	key       serverKey
+	users     int         // members; guarded by the registry
+	leaving   *time.Timer // of the grace that it has without users; nil: it has some; guarded by the registry
 }
 
 // Standing is what is known of an address in one backend. It outlives reloads.
@@ -28,6 +30,7 @@ type Standing struct {
 	name     string // the address as text
 	registry *Registry
 	eject    health.Ejection               // by requests that failed
+	failure  lastFailure                   // of those
 	verdict  atomic.Uint32                 // of active checks
 	checked  atomic.Pointer[health.Result] // the last check; nil: there was none
 	drained  atomic.Bool
@@ -38,6 +41,7 @@ type Standing struct {
 	history  history
 	cells    metrics.Server // the attempts made at it
 	users    int            // members; guarded by the registry
+	leaving  *time.Timer    // of the grace that it had without users last; guarded by the registry
 }
 
 // The verdicts of active checks.
@@ -88,8 +92,12 @@ func (s *Standing) Checked(r health.Result) { s.checked.Store(&r) }
 // LastCheck is what came of the last active check; nil: there was none.
 func (s *Standing) LastCheck() *health.Result { return s.checked.Load() }
 
-// Report implements health.Reporter.
+// Report implements health.Reporter. The checks of a config that is not in force any more, and have not been stopped yet, are not listened to:
+// nobody would take back what they say.
 func (m *Member) Report(v health.Verdict) {
+	if m.backend.latest() != m.backend {
+		return
+	}
 	if m.Standing.report(v) {
 		m.connect.Readmit()
 	}
@@ -105,7 +113,7 @@ func (s *Standing) report(v health.Verdict) (recovered bool) {
 			s.began()
 		}
 		if before != unknown {
-			s.changed("healthy", v.Reason)
+			s.changed("healthy", cmp.Or(v.Reason, "its checks pass"))
 		}
 		return true
 	case !v.Healthy && before != unwell:
@@ -137,6 +145,30 @@ func (s *Standing) changed(state, reason string) {
 	c := Change{Time: time.Now(), Backend: s.key.backend, Address: s.key.address, State: state, Reason: reason}
 	s.history.add(c)
 	s.registry.observe(c)
+}
+
+// Failure is an attempt that failed.
+type Failure struct {
+	Time   time.Time
+	Reason string
+}
+
+// lastFailure is written when an attempt fails, and never when one does not: whether there has been an answer since is in the Ejection beside it.
+type lastFailure struct{ atomic.Pointer[Failure] }
+
+func (l *lastFailure) note(reason string) { l.Store(&Failure{Time: time.Now(), Reason: reason}) }
+
+// LastFailure is the last attempt if it failed; nil: the server has answered since, or an active check has found it well again. That a
+// connect failed is true for all backends that have the server.
+func (m *Member) LastFailure() *Failure {
+	unreached, failure := m.unreached.Load(), m.failure.Load()
+	switch {
+	case unreached != nil && m.connect.Failures() > 0:
+		return unreached
+	case m.eject.Failures() > 0:
+		return failure
+	}
+	return nil
 }
 
 // Change is a change of a server's state, or with no address a backend's.

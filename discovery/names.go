@@ -135,7 +135,7 @@ func (n *Names) Use(all ...Wanted) {
 	if n.closed {
 		return
 	}
-	used, ways := map[asked]bool{}, map[string]resolver{}
+	used, ways, last := map[asked]bool{}, map[string]resolver{}, n.last()
 	for _, w := range all {
 		o := w.complete()
 		way := o.key()
@@ -145,7 +145,7 @@ func (n *Names) Use(all ...Wanted) {
 		for _, name := range w.Names {
 			used[asked{name, way}] = true
 			if n.entries[asked{name, way}] == nil {
-				n.begin(asked{name, way}, ways[way], o.Interval)
+				n.begin(asked{name, way}, last[name], ways[way], o.Interval)
 			}
 		}
 	}
@@ -157,10 +157,9 @@ func (n *Names) Use(all ...Wanted) {
 	n.ways, n.known = ways, nil
 }
 
-// begin starts to look a name up. n.mu is held, and n is not closed.
-func (n *Names) begin(is asked, by resolver, interval time.Duration) {
-	e := &entry{asked: is, looked: make(chan struct{}), set: n.last(is.name)}
-	e.told = e.set
+// begin starts to look a name up, of which a set is known already. n.mu is held, and n is not closed.
+func (n *Names) begin(is asked, known Set, by resolver, interval time.Duration) {
+	e := &entry{asked: is, looked: make(chan struct{}), set: known, told: known}
 	if e.set.Resolved {
 		e.looks()
 	}
@@ -168,15 +167,16 @@ func (n *Names) begin(is asked, by resolver, interval time.Duration) {
 	n.follow(e, by, interval)
 }
 
-// last is what is known of a name, however it was looked up. n.mu is held.
-func (n *Names) last(name Name) Set {
-	set := n.known[name]
+// last is what is known of names, however they were looked up. n.mu is held.
+func (n *Names) last() map[Name]Set {
+	sets := make(map[Name]Set, len(n.known)+len(n.entries))
+	maps.Copy(sets, n.known)
 	for _, e := range n.entries {
-		if e.name == name && !e.set.At.Before(set.At) {
-			set = e.set
+		if !e.set.At.Before(sets[e.name].At) {
+			sets[e.name] = e.set
 		}
 	}
-	return set
+	return sets
 }
 
 // Known returns what is known of all names in use.

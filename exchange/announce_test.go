@@ -1,10 +1,13 @@
 package exchange
 
 import (
+	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"l7/config"
 	"l7/http1"
@@ -65,4 +68,30 @@ func TestKeyFor(t *testing.T) {
 	f(plain, Transport{}, Transport{Announce: 1}, Transport{Announce: 2})
 	f(secure, Transport{}, Transport{Key: "a"}, Transport{Key: "b"}, Transport{Announce: 1}, Transport{Key: "a", Announce: 1})
 	assert.Equal(t, Transport{}.KeyFor(plain), Transport{Key: "a"}.KeyFor(plain))
+}
+
+// A server that answers before it has read the request's body gets all of it, although nothing more comes on the connection.
+func TestAnEarlyAnswerCutsNoUpload(t *testing.T) {
+	const size = 200 << 10
+	const announced, head = "PROXY TCP4 127.0.0.1 127.0.0.1 ", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 204800\r\n\r\n"
+	finished, read := make(chan struct{}), make(chan int)
+	s := serve(t, func(c *net.TCPConn) {
+		line := readN(c, len(announced))
+		for line[len(line)-1] != '\n' {
+			line += readN(c, 1)
+		}
+		readN(c, len(head))
+		_, _ = io.WriteString(c, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+		<-finished
+		read <- len(readN(c, size))
+	})
+	s.announce = 1
+	x := request(New(), newClient(t), head+strings.Repeat("x", size), Incoming{})
+	x.Head = len(head)
+	require.NoError(t, s.Do(x))
+	x.FinishUpload()
+	x.Finish()
+	close(finished)
+	require.Equal(t, size, <-read)
+	require.Zero(t, s.Connections())
 }

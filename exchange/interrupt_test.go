@@ -64,3 +64,24 @@ func TestInterruptEndsAnUpload(t *testing.T) {
 		})
 	}
 }
+
+// TestInterruptCutsABody: a response that ends with its server was cut, and nobody has been slow.
+func TestInterruptCutsABody(t *testing.T) {
+	s := serve(t, func(c *net.TCPConn) {
+		readN(c, len(getHead))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc")
+		_, _ = io.Copy(io.Discard, c)
+	})
+	client := newClient(t)
+	x := request(New(), client, getHead, Incoming{})
+	x.Timeouts.Response = time.Minute
+	require.NoError(t, s.Do(x))
+	failed := make(chan error)
+	go func() { failed <- x.Relay([]byte("H"), false, 0) }()
+	require.Equal(t, "Habc", readN(client.far, 4))
+	s.Interrupt()
+	var failure *cause.Error
+	require.ErrorAs(t, <-failed, &failure)
+	require.Equal(t, cause.ResponseCut, failure.Cause)
+	x.Finish()
+}

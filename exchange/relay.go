@@ -76,7 +76,7 @@ func (x *Exchange) relayFailed(err error) *cause.Error {
 		c = BodyCause(x.upload.failure())
 	case errors.As(err, &bad):
 		c = cause.BadResponse
-	case socket.IsTimeout(err):
+	case socket.IsTimeout(err) && !x.conn.Interrupted():
 		c = cause.ServerTimeout
 	}
 	return &cause.Error{Cause: c, Err: fmt.Errorf("%s: %w", x.server.addr, err)}

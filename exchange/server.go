@@ -165,11 +165,10 @@ func (s *Server) makeRoom(most int) bool {
 
 // release is done with a connection that nothing more will come on.
 func (s *Server) release(x *Exchange) {
-	if s.announce > 0 { // it is this client's alone
+	switch {
+	case s.announce > 0 && !x.upload.begun && len(x.Out) == x.Head: // it is this client's alone, and the server has answered all there was
 		_ = x.conn.Reset()
-		return
-	}
-	if !s.idle.put(x.conn, x.Caps.Idle) {
+	case s.announce > 0 || !s.idle.put(x.conn, x.Caps.Idle):
 		_ = x.conn.Close() // nobody waits for it
 	}
 }
