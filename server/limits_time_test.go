@@ -63,11 +63,11 @@ func TestHeaderTimeout(t *testing.T) {
 // has fallen asleep in between.
 func TestIdleTimeout(t *testing.T) {
 	t.Parallel()
-	for _, limit := range []time.Duration{short, 1100 * time.Millisecond} {
+	for _, limit := range []time.Duration{500 * time.Millisecond, 1100 * time.Millisecond} {
 		p := inFront(t, answering(t, plainOK), fmt.Sprintf("timeouts: {idle: %s}", limit))
 		fresh := p.dial()
-		c := p.dial()
 		took(t, limit, func() { // the response is sent later than this starts, and read later than that
+			c := p.dial()
 			c.send(good)
 			require.Equal(t, 200, c.readReply("GET").StatusCode)
 			require.Empty(t, c.tail())

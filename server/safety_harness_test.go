@@ -256,7 +256,7 @@ func (c *peerConn) readReply(method string) reply {
 	for {
 		resp, err := http.ReadResponse(c.r, &http.Request{Method: method})
 		if err != nil {
-			return reply{err: err}
+			return reply{Response: &http.Response{}, err: err}
 		}
 		if resp.StatusCode < 200 && resp.StatusCode != 101 {
 			continue

@@ -244,14 +244,17 @@ func requireStall(t *testing.T, written *atomic.Int64) {
 	require.Less(t, last, int64(64<<20), "buffers of two connections")
 }
 
-// The issue: memory does not grow with a body. Measured is the heap, sampled while 128 MiB pass.
+// The issue: memory does not grow with a body. Measured is the heap, sampled while 128 MiB pass; less under the race detector, which is slow.
 func TestLargeBodiesPassInLittleMemory(t *testing.T) {
-	const size = 128 << 20
+	size := 128 << 20
+	if raceEnabled {
+		size = 32 << 20
+	}
 	p := inFront(t, newOrigin(t, func(c *peerConn) {
 		for head := c.readHead(); head != ""; head = c.readHead() {
 			if strings.HasPrefix(head, "POST") {
-				n, _ := io.CopyN(io.Discard, c.r, size)
-				c.verdict(n == size)
+				n, _ := io.CopyN(io.Discard, c.r, int64(size))
+				c.verdict(n == int64(size))
 				continue
 			}
 			c.send(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size))
@@ -275,7 +278,7 @@ func TestLargeBodiesPassInLittleMemory(t *testing.T) {
 		}
 	}()
 	require.Contains(t, c.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), " 200 OK\r\n")
-	n, _ := io.CopyN(io.Discard, c.r, size)
+	n, _ := io.CopyN(io.Discard, c.r, int64(size))
 	require.EqualValues(t, size, n)
 	c.send(fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", size))
 	writeZeros(c.TCPConn, size)

@@ -104,7 +104,7 @@ func TestWriteToSlowReader(t *testing.T) {
 	kinds(t, func(t *testing.T, c *Conn, peer net.Conn) {
 		t.Parallel()
 		narrow(t, c, peer)
-		writeSlowly(t, c, peer, 150*time.Millisecond, 10*time.Millisecond)
+		writeSlowly(t, c, peer, 400*time.Millisecond, 20*time.Millisecond)
 	})
 }
 
