@@ -197,7 +197,7 @@ func TestManyBackends(t *testing.T) {
 	s.member(0, "b1.io").Drain(true)
 	s.view("b2.io").Cells.Observe(0, metrics.Request{Status: 200})
 	series := ours(scraped(t, NewMetrics(s, "")))
-	f := func(backend string, count int, available string) {
+	f := func(backend string, count int, up, available string) {
 		t.Helper()
 		n := 0
 		for name := range series {
@@ -206,12 +206,12 @@ func TestManyBackends(t *testing.T) {
 			}
 		}
 		assert.Equal(t, count, n, backend)
-		assert.Equal(t, "1", series[fmt.Sprintf("l7_backend_up{backend=%q}", backend)])
+		assert.Equal(t, up, series[fmt.Sprintf("l7_backend_up{backend=%q}", backend)])
 		assert.Equal(t, available, series[fmt.Sprintf("l7_backend_servers_available{backend=%q}", backend)])
 	}
-	f("b0.io", 1, "")
-	f("b1.io", 3, "0")
-	f("b2.io", 27, "1")
+	f("b0.io", 1, "1", "")
+	f("b1.io", 3, "0", "0")
+	f("b2.io", 27, "1", "1")
 }
 
 // TestMetricsAreWellNamed asks Prometheus' own linter, where it is installed; e2e/metrics_test.go insists on it.

@@ -51,7 +51,7 @@ func (f *families) backends() {
 	f.bytesIn = f.counter("request_body_bytes_total", "Bytes of bodies from clients, those of tunnels too.", "backend")
 	f.bytesOut = f.counter("response_body_bytes_total", "Bytes of bodies to clients, those of tunnels too.", "backend")
 	f.inFlight = f.gauge("requests_in_flight", "Requests that the servers of the backend have now.", "backend")
-	f.up = f.gauge("backend_up", "0 from when a request finds no server available until a server that is available has answered, else 1.", "backend")
+	f.up = f.gauge("backend_up", "0 while no server would be given a request: none is available or full; else 1.", "backend")
 	f.servers = f.gauge("backend_servers", "Servers that the config names.", "backend")
 	f.serversAvailable = f.gauge("backend_servers_available", "Servers that would get a request now.", "backend")
 	f.retries = f.counter("backend_retries_total", "Attempts beside the first of each request.", "backend")

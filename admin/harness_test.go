@@ -56,6 +56,7 @@ func fakeServer(drained bool) api.Server {
 	return api.Server{
 		Address: "127.0.0.1:8081", State: "available", Reason: "check passed", Changed: noon(), Weight: 1, Backup: true, Drained: drained,
 		InFlight: 1, Connections: 2, Idle: 1, Rate: 1.5, ErrorRate: 0.5, P50: 0.25, P99: 3, Attempts: 10, Failures: 1,
+		LastFailure: &api.Failure{Time: noon(), Reason: "connect_refused: connection refused"},
 	}
 }
 
@@ -138,8 +139,8 @@ func (p *fakeProcess) Explain(r api.ExplainRequest) (any, error) {
 		return nil, fmt.Errorf("cannot read the URL")
 	}
 	return &server.Decision{
-		Request: "GET / HTTP/1.1", Client: "127.0.0.1", Backend: "*", Login: "bob", Auth: "accepted", RateLimit: "none", Status: 200, Cause: "ok",
-		Error: "x", Added: []string{"A: b"}, Removed: []string{"C: d"}, Policy: "least_loaded",
+		Request: "GET / HTTP/1.1", Listener: ":80", Client: "127.0.0.1", Backend: "*", Login: "bob", Auth: "accepted", RateLimit: "none", Status: 200, Cause: "ok",
+		Error: "x", Queue: "x", Added: []string{"A: b"}, Removed: []string{"C: d"}, Policy: "least_loaded",
 		Servers:  []server.Candidate{{Address: "127.0.0.1:1", State: "available", Weight: 1, Backup: true, Reason: "x"}},
 		Timeouts: []server.NamedLimit{{Name: "connect", Limit: "1s"}},
 	}, nil

@@ -226,6 +226,7 @@ func TestOpenAPITypes(t *testing.T) {
 		api.Certificate{},
 		api.Server{},
 		api.Check{},
+		api.Failure{},
 		api.Event{},
 		api.History{},
 		api.Reload{},

@@ -126,7 +126,7 @@ func (a *App) start(before *carried) error {
 	}
 	a.level.Store(levelOf(plan))
 	a.adopt(plan)
-	before.drain(plan.Snapshot, &a.undrains)
+	before.restore(plan.Snapshot, &a.undrains)
 	commit()
 	go a.watchRates(a.ending)
 	go a.warnOfExpiry(a.ending)

@@ -124,24 +124,56 @@ func (c *control) find(backend, address string) ([]placed, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, fmt.Errorf("server %s in any backend: %w", parsed, admin.ErrUnknown)
+		return nil, unknownServer(backend, parsed, views)
 	}
 	return found, nil
 }
 
-// Explain says what would become of a request, and changes nothing.
+// fewKnown is how many servers are worth naming to somebody who has asked for another.
+const fewKnown = 10
+
+// unknownServer says that none of the backends has the server, and which they have, if that is a short list.
+func unknownServer(backend string, address config.Address, views []server.View) error {
+	text := fmt.Sprintf("no backend has the server %s", address)
+	if backend != "" {
+		text = fmt.Sprintf("backend %q has no server %s", backend, address)
+	}
+	var known []string
+	for _, v := range views {
+		for _, m := range v.Members() {
+			if !slices.Contains(known, m.Name()) {
+				known = append(known, m.Name())
+			}
+			if len(known) > fewKnown {
+				return unknown(text)
+			}
+		}
+	}
+	if len(known) > 0 {
+		text += "; known are " + strings.Join(known, ", ")
+	}
+	return unknown(text)
+}
+
+// unknown is an admin.ErrUnknown in words of its own.
+type unknown string
+
+// Error implements error.
+func (u unknown) Error() string { return string(u) }
+
+// Unwrap makes it an admin.ErrUnknown.
+func (unknown) Unwrap() error { return admin.ErrUnknown }
+
+// Explain says what would become of a request, and changes nothing. The errors do not show the URL, for there may be a password in it.
 func (c *control) Explain(r api.ExplainRequest) (any, error) {
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("%q is no URL with a host, as in http://example.com/path", r.URL)
+		return nil, errors.New("want a URL with a host, as in http://example.com/path")
 	}
-	if u.User != nil {
-		return nil, errors.New("the URL comes without credentials; give them in an Authorization field")
-	}
-	q := server.Question{Method: r.Method, Host: u.Host, Target: u.RequestURI(), Fields: r.Fields}
 	if slices.ContainsFunc(append([]string{r.Method, u.Host}, r.Fields...), hasLineEnd) {
 		return nil, errors.New("a method or field holds the end of a line")
 	}
+	q := server.NewQuestion(r.Method, u, r.Fields)
 	if r.From != "" {
 		if q.From, err = netip.ParseAddr(r.From); err != nil {
 			return nil, fmt.Errorf("%q is no IP address of a client", r.From)

@@ -24,7 +24,9 @@ func compare(e config.Expect, snapshot *server.Snapshot) string {
 	if err != nil {
 		return "" // it has been reported
 	}
-	d, err := snapshot.Explain(server.Question{Method: method, Host: target.Host, Target: target.RequestURI()})
+	q := server.NewQuestion(method, target, nil)
+	q.ByConfig = true // a server that is down is no fault of the config
+	d, err := snapshot.Explain(q)
 	switch {
 	case err != nil:
 		return err.Error()

@@ -32,6 +32,28 @@ backends:
 	require.ErrorContains(t, problems[2], `:6:5: expect[4]: http://a.com/ ends with status 200 (ok); want 404`)
 }
 
+// Expect goes by the config: a server of weight 0 never gets a request, one that a check has not found healthy yet may. And it knows the
+// listeners: 503 and 308 were refused with "ends with status 200 (ok)".
+func TestExpectGoesByTheConfig(t *testing.T) {
+	file := configFile(t, `listen: [{address: ':80', redirect_https: true}, {address: ':443', tls: {certificate: self}}]
+expect:
+  - {request: 'https://weightless.com/', status: 503}
+  - {request: 'https://empty.com/', status: 503}
+  - {request: 'https://unchecked.com/', status: 200}
+  - {request: 'http://unchecked.com/', backend: unchecked.com, status: 308}
+  - {request: 'http://unchecked.com/', status: 200}
+backends:
+  weightless.com: {servers: [{address: '127.0.0.1:1', weight: 0}]}
+  empty.com: {servers: []}
+  unchecked.com: {servers: ['127.0.0.1:1'], health: {path: /, required: true}}
+`)
+	_, err := Prepare(Source{Args: config.Args{File: file}}, NewParts(Ignore))
+	var problems config.Problems
+	require.ErrorAs(t, err, &problems)
+	require.Len(t, problems, 1)
+	require.ErrorContains(t, problems[0], `:7:5: expect[4]: http://unchecked.com/ ends with status 308 (redirected); want 200`)
+}
+
 // configFile is the name of a file with that text.
 func configFile(t *testing.T, yaml string) string {
 	t.Helper()

@@ -77,7 +77,7 @@ func addFindings(problems config.Problems, loaded *config.Loaded, findings []con
 	for _, f := range findings {
 		unread := func(p config.Problem) bool { return within(f.Path, p.Path) }
 		if !slices.ContainsFunc(before, unread) {
-			problems = append(problems, loaded.Problem(f.Path, f.Text))
+			problems = append(problems, loaded.Found(f))
 		}
 	}
 	return problems

@@ -32,8 +32,8 @@ backends:
 		{2, "bob"},
 		{2, "eve"},
 		{3, "nonexistent"},
-		{5, "same host and path"},
 		{5, "unknown key"},
+		{6, "same host and path"},
 		{6, "has a path"},
 		{7, "a b"},
 	}

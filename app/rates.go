@@ -19,6 +19,8 @@ const (
 
 // rates knows what passed in the last seconds: it adds up the cells once a second. All methods may be called concurrently.
 type rates struct {
+	began time.Time // when nothing had passed yet
+
 	mu       sync.Mutex // guards all below
 	seconds  int
 	total    *metrics.Window
@@ -30,15 +32,22 @@ type rates struct {
 }
 
 func newRates() *rates {
-	return &rates{
-		total: newWindow(chartPoints, 12, time.Now().Add(sampleEvery)), backends: map[string]*metrics.Window{}, servers: map[*balancer.Standing]*metrics.Window{},
-	}
+	r := &rates{began: time.Now(), backends: map[string]*metrics.Window{}, servers: map[*balancer.Standing]*metrics.Window{}}
+	r.total = r.newWindow(chartPoints, 12, r.began.Add(sampleEvery), sampleEvery)
+	return r
 }
 
-// newWindow is a window of what has counted for the first time in the second before.
-func newWindow(points, histograms int, at time.Time) *metrics.Window {
-	w := metrics.NewWindow(points, histograms)
-	w.Add(at.Add(-sampleEvery), metrics.Sample{Latency: &metrics.Histogram{}})
+// newWindow is a window of what has counted for the first time since the sample before. It has samples of nothing for as far back as rates go, or
+// the process: those of a server and of its backend are of the same time, whoever came first.
+func (r *rates) newWindow(points, histograms int, at time.Time, every time.Duration) *metrics.Window {
+	w, nothing := metrics.NewWindow(points, histograms), metrics.Sample{Latency: &metrics.Histogram{}}
+	for ago := rateSpan; ago > 0; ago -= every {
+		sampled := at.Add(-ago)
+		if sampled.Before(r.began) {
+			sampled = r.began // a window takes it once
+		}
+		w.Add(sampled, nothing)
+	}
 	return w
 }
 
@@ -57,7 +66,7 @@ func (r *rates) sample(at time.Time, snapshot *server.Snapshot) {
 		}
 		w := r.backends[v.Name()]
 		if w == nil {
-			w = newWindow(chartPoints, 12, at)
+			w = r.newWindow(chartPoints, 12, at, sampleEvery)
 		}
 		backends[v.Name()] = w
 		v.Cells.Sum(&r.sum)
@@ -76,9 +85,9 @@ func (r *rates) sample(at time.Time, snapshot *server.Snapshot) {
 
 // sampleServers is sample for the servers, of which there may be many. r.mu is held.
 func (r *rates) sampleServers(at time.Time, views []server.View, count int) {
-	size := int(rateSpan/sampleEvery) + 2
+	size, every := int(rateSpan/sampleEvery)+2, sampleEvery
 	if count > fewServers {
-		size = int(rateSpan/sampleEvery)/rareSample + 1
+		size, every = int(rateSpan/sampleEvery)/rareSample+1, rareSample*sampleEvery
 	}
 	servers := make(map[*balancer.Standing]*metrics.Window, len(r.servers))
 	for _, v := range views {
@@ -88,7 +97,7 @@ func (r *rates) sampleServers(at time.Time, views []server.View, count int) {
 			}
 			w := r.servers[m.Standing]
 			if w == nil {
-				w = newWindow(size, size, at)
+				w = r.newWindow(size, size, at, every)
 			}
 			servers[m.Standing] = w
 			m.Cells().Sum(&r.attempts)

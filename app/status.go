@@ -25,6 +25,7 @@ func (a *App) Status() *api.Status {
 	}
 	a.mu.Lock()
 	s.ConfigFile, s.Reload = absolute(a.loaded.File), a.reloaded
+	s.ReadOnly = a.config.Admin.Listen != "" && len(a.config.Admin.Users) == 0
 	for _, l := range a.loaded.Config.Listen {
 		s.Listeners = append(s.Listeners, l.Address.String())
 	}
@@ -54,9 +55,9 @@ func (a *App) backendStatus(v server.View, sum *metrics.Sum) api.Backend {
 		Waiting: v.Waiting(), Servers: []api.Server{},
 	}
 	if v.IsDown() {
-		b.State = "down"
+		b.State, b.Problem = "down", v.WhyDown()
 	}
-	if err := v.Unresolved(); err != nil {
+	if err := v.Unresolved(); err != nil && len(v.Members()) > 0 { // WhyDown says it where there are none
 		b.Problem = "cannot resolve " + err.Error()
 	}
 	for _, m := range v.Members() {
@@ -83,8 +84,11 @@ func (a *App) serverStatus(m *balancer.Member) api.Server {
 		last := history[len(history)-1]
 		s.Reason, s.Changed = last.Reason, last.Time
 	}
+	if last := m.LastFailure(); last != nil {
+		s.LastFailure = &api.Failure{Time: last.Time, Reason: shortened(last.Reason)}
+	}
 	if last := m.LastCheck(); last != nil {
-		s.Check = &api.Check{Time: last.Began, Reason: last.Reason}
+		s.Check = &api.Check{Time: last.Began, Interval: m.CheckInterval().Seconds(), Reason: last.Reason}
 	}
 	return s
 }

@@ -50,6 +50,7 @@ type carried struct {
 	Secret  []byte          `json:"secret"`  // signs sticky cookies
 	Tickets [][32]byte      `json:"tickets"` // keys of TLS session tickets
 	Drained []drainedServer `json:"drained"`
+	Checked []checkedServer `json:"checked"`
 
 	Names []discovery.Known `json:"names"` // what servers' names stand for
 }
@@ -61,10 +62,20 @@ type drainedServer struct {
 	Until   time.Time `json:"until,omitzero"` // when it gets work again; zero: when it is told to
 }
 
+// checkedServer is one that checks have something to say of, or do not keep out.
+type checkedServer struct {
+	Backend string `json:"backend"`
+	Server  string `json:"server"`
+	Well    bool   `json:"well"`
+}
+
 func (a *App) carry() carried {
 	c := carried{Secret: a.parts.Secret, Tickets: a.parts.tickets.Keys(), Names: a.parts.names.Known()}
 	for _, backend := range a.server.Snapshot().Views() {
 		for _, m := range backend.Members() {
+			if well, known := m.Health(); known {
+				c.Checked = append(c.Checked, checkedServer{backend.Name(), m.Name(), well})
+			}
 			if m.IsDrained() {
 				c.Drained = append(c.Drained, drainedServer{backend.Name(), m.Name(), a.undrains.when(m.Standing)})
 			}
@@ -73,10 +84,17 @@ func (a *App) carry() carried {
 	return c
 }
 
-// drain takes the servers out that were out before, as far as the config still has them.
-func (c *carried) drain(snapshot *server.Snapshot, undrains *undrains) {
+// restore has what was known of servers go on, as far as the config still has them: who was taken out by hand, and what checks have said.
+func (c *carried) restore(snapshot *server.Snapshot, undrains *undrains) {
+	well := make(map[[2]string]bool, len(c.Checked))
+	for _, s := range c.Checked {
+		well[[2]string{s.Backend, s.Server}] = s.Well
+	}
 	for _, backend := range snapshot.Views() {
 		for _, m := range backend.Members() {
+			if well, known := well[[2]string{backend.Name(), m.Name()}]; known {
+				m.Believe(well)
+			}
 			same := func(d drainedServer) bool { return d.Backend == backend.Name() && d.Server == m.Name() }
 			i := slices.IndexFunc(c.Drained, same)
 			if i < 0 {

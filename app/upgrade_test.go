@@ -47,7 +47,7 @@ func TestWhatIsCarriedOver(t *testing.T) {
 	after := running(t, Self{}, "backends: {a.com: {servers: ['127.0.0.1:2', '127.0.0.1:3']}, b.com: {servers: ['127.0.0.1:1', '127.0.0.1:2']}}")
 	c := &carried{}
 	require.NoError(t, json.Unmarshal(state, c))
-	c.drain(after.server.Snapshot(), &after.undrains)
+	c.restore(after.server.Snapshot(), &after.undrains)
 	got := drained(after)
 	require.Len(t, got, 1)
 	require.Equal(t, []string{"a.com", "http://127.0.0.1:2"}, []string{got[0].Backend, got[0].Server})

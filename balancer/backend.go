@@ -170,6 +170,9 @@ func (b *Backend) latest() *Backend {
 	return b
 }
 
+// CheckInterval is the time from one active check of the server to the next.
+func (m *Member) CheckInterval() time.Duration { return m.backend.check.Interval }
+
 // dialCheck connects for a check, as a request would: to the server itself, or to another port of its host.
 func (m *Member) dialCheck(port int) health.Dial {
 	return func(ctx context.Context) (net.Conn, error) { return m.Server.Dial(ctx, port) }

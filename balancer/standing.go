@@ -80,6 +80,22 @@ func (s *Standing) Cells() *metrics.Server { return &s.cells }
 // IsDrained is true while the server gets no new work because somebody asked for it.
 func (s *Standing) IsDrained() bool { return s.drained.Load() }
 
+// Health is what checks have found; known is false for a server that they have to come to first.
+func (s *Standing) Health() (isWell, known bool) {
+	verdict := s.verdict.Load()
+	return verdict != unwell, verdict != awaited
+}
+
+// Believe takes over what another process has known of a server by its checks, until there is a check of our own.
+func (m *Member) Believe(isWell bool) {
+	switch {
+	case isWell:
+		m.verdict.CompareAndSwap(awaited, unknown)
+	case m.backend.check.Path != "":
+		_ = m.verdict.CompareAndSwap(awaited, unwell) || m.verdict.CompareAndSwap(unknown, unwell)
+	}
+}
+
 // Ejections is how often the server was ejected.
 func (s *Standing) Ejections() uint64 { return s.ejected.Load() }
 

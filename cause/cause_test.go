@@ -2,8 +2,11 @@ package cause
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -32,5 +35,30 @@ func TestErrorKeepsWhatHappened(t *testing.T) {
 	}
 	if got := (&Error{Cause: NoServer}).Error(); got != "no_server" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// The answers of the README are all there are, each with its status. Two causes are told of below the table, for no client sees them.
+func TestEveryCauseStandsInTheReadme(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, answers, _ := strings.Cut(string(text), "\n## Answers\n")
+	answers, _, _ = strings.Cut(answers, "\n## ")
+	rows := 0
+	for _, c := range All()[1:] {
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \| .* \| .%s. \|$`, c.Status(), c))
+		if c == ClientGone || c == ResponseCut {
+			row = regexp.MustCompile("Two words stand in the log alone: [^.]*`" + c.String() + "`")
+		} else {
+			rows++
+		}
+		if !row.MatchString(answers) {
+			t.Errorf("no row for %s with status %d", c, c.Status())
+		}
+	}
+	if got := len(regexp.MustCompile(`(?m)^\| [0-9]`).FindAllString(answers, -1)); got != rows {
+		t.Errorf("there are %d rows for %d causes", got, rows)
 	}
 }

@@ -14,7 +14,9 @@ func checkCommand(p Process) *cli.Command {
 		Name:      "check",
 		Usage:     "read the config as serve would, and print every mistake in it",
 		ArgsUsage: "[HOST[/PREFIX]=ADDRESS ...]",
-		Flags:     configFlags(),
+		Description: `l7 check --config /etc/l7/l7.yml
+l7 check --config - < new.yml       standard input; names of files in it have to be absolute`,
+		Flags: configFlags(),
 		Action: func(c *cli.Context) error {
 			src, err := source(c, p)
 			if err != nil {

@@ -42,12 +42,19 @@ type Process struct {
 func Run(argv []string, p Process) int {
 	p.argv = argv
 	command := newApp(p)
-	err := command.Run(flagsFirst(command, argv))
+	if len(argv) > 1 && argv[len(argv)-1] == completionFlag {
+		complete(command, argv[1:len(argv)-1], p.Stdout)
+		return exitFine
+	}
+	args, err := flagsFirst(command, argv)
+	if err == nil {
+		err = command.Run(args)
+	}
 	switch {
 	case err == nil:
 		return exitFine
 	case errors.As(err, new(usageError)):
-		fmt.Fprintf(p.Stderr, "l7: %v\nSee `l7 --help`.\n", err)
+		fmt.Fprintf(p.Stderr, "l7: %v\nSee `%s --help`.\n", err, programOf(command, args))
 		return exitUsage
 	}
 	fmt.Fprintln(p.Stderr, describe(err))
@@ -55,6 +62,14 @@ func Run(argv []string, p Process) int {
 		return exitUnreachable
 	}
 	return exitWrong
+}
+
+// programOf is what the help of a command line is asked of: "l7 diff", or "l7" without a command.
+func programOf(a *cli.App, args []string) string {
+	if len(args) > 1 && a.Command(args[1]) != nil {
+		return "l7 " + args[1]
+	}
+	return "l7"
 }
 
 // describe is an error's text as a person reads it: the problems of a config a line each.
@@ -81,30 +96,31 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 func newApp(p Process) *cli.App {
 	serve := serveCommand(p)
 	command := &cli.App{
-		Name:                 "l7",
-		Usage:                "spread HTTP/1.1 requests over servers",
-		UsageText:            usageText,
-		Version:              app.Version(p.Version),
-		Flags:                serve.Flags,
-		Action:               serve.Action,
-		Reader:               p.Stdin,
-		Writer:               p.Stdout,
-		ErrWriter:            p.Stderr,
-		EnableBashCompletion: true,
-		HideHelpCommand:      true,
-		Suggest:              true,
-		ExitErrHandler:       func(*cli.Context, error) {}, // Run decides
-		OnUsageError:         onUsageError,
+		Name:            "l7",
+		Usage:           "spread HTTP/1.1 requests over servers",
+		UsageText:       usageText,
+		Version:         app.Version(p.Version),
+		Flags:           append(configFlags(), cli.HelpFlag), // the library leaves it out where there is a command help
+		Action:          serve.Action,
+		Reader:          p.Stdin,
+		Writer:          p.Stdout,
+		ErrWriter:       p.Stderr,
+		HideHelpCommand: true,
+		ExitErrHandler:  func(*cli.Context, error) {}, // Run decides
+		OnUsageError:    onUsageError,
 		Commands: []*cli.Command{
 			serve, checkCommand(p), dumpCommand(p), explainCommand(p), demoCommand(p),
 			passwdCommand(p), schemaCommand(p), completionCommand(p), versionCommand(p),
 			statusCommand(p), reloadCommand(p), diffCommand(p), drainCommand(p), undrainCommand(p),
-			rollCommand(p), whyCommand(p), eventsCommand(p), topCommand(p),
+			rollCommand(p), whyCommand(p), eventsCommand(p), topCommand(p), helpCommand(),
 		},
 	}
 	for _, c := range command.Commands {
 		c.OnUsageError = onUsageError
 		c.HideHelpCommand = true
+		if c.ArgsUsage == "" {
+			c.Before = noArguments
+		}
 	}
 	return command
 }
@@ -142,33 +158,76 @@ func (l *list) String() string { return "" }
 
 // source is where the config of a command comes from.
 func source(c *cli.Context, p Process) (app.Source, error) {
-	servers := c.Args().Slice()
+	users, servers := usersOf(c), c.Args().Slice()
+	// The password may be among the arguments, so they are not even read.
+	if i := slices.IndexFunc(users, isLoginAlone); i >= 0 && len(servers) > 0 {
+		return app.Source{}, usagef("--user number %d has no password; want LOGIN:PASSWORD in one word, as in alice:secret", i+1)
+	}
 	if i := slices.IndexFunc(servers, isNoServer); i >= 0 {
-		return app.Source{}, usagef("%q is neither a command nor a server (HOST[/PREFIX]=ADDRESS)%s", servers[i], didYouMean(c.App, servers[i]))
+		return app.Source{}, noServer(c.App, servers[i], len(users) > 0)
 	}
 	return configSource(c, p, servers), nil
 }
 
+func isLoginAlone(user string) bool {
+	_, password, _ := strings.Cut(user, ":")
+	return password == ""
+}
+
+// isNoServer is true for an argument that cannot be HOST[/PREFIX]=ADDRESS.
+func isNoServer(arg string) bool { return !strings.Contains(arg, "=") }
+
+// noServer is what is wrong with an argument that is no server. Beside users it could be the rest of a password, and is not shown.
+func noServer(a *cli.App, arg string, users bool) error {
+	const form = "neither a command nor a server (HOST[/PREFIX]=ADDRESS, as in example.com=127.0.0.1:8081)"
+	switch {
+	case isAddress(arg):
+		return usagef("%q has no host before it; for any host write '*=%[1]s'", arg)
+	case users && !strings.Contains(arg, ":"):
+		return usagef("an argument is %s; a user is one word, as in --user alice:secret", form)
+	}
+	return usagef("%s is %s%s", config.ShownArgument(arg), form, config.DidYouMean(arg, commandNames(a)))
+}
+
+// isAddress is true for what can be nothing but the address of a server. LOGIN:1234 could be a user, and so a name needs its scheme.
+func isAddress(arg string) bool {
+	address, err := config.ParseAddress(arg)
+	return err == nil && (!address.IsName() || strings.Contains(arg, "//"))
+}
+
+func commandNames(a *cli.App) []string {
+	names := make([]string, len(a.Commands))
+	for i, c := range a.Commands {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// configFile is the file that --config names; '-' is standard input.
+func configFile(c *cli.Context) string {
+	if name := c.String("config"); name != "-" {
+		return name
+	}
+	return "/dev/stdin"
+}
+
 // configSource is where the config comes from, with servers from arguments.
 func configSource(c *cli.Context, p Process, servers []string) app.Source {
-	users, _ := c.Generic("user").(*list)
 	args := config.Args{
-		File:    c.String("config"),
+		File:    configFile(c),
 		Port:    c.String("port"),
+		Users:   usersOf(c),
 		Debug:   c.Bool("debug"),
 		Servers: servers,
-	}
-	if users != nil {
-		args.Users = *users
 	}
 	return app.Source{Args: args, Environ: p.Environ, Version: p.Version}
 }
 
-func didYouMean(a *cli.App, word string) string {
-	if rest, ok := strings.CutPrefix(cli.SuggestCommand(a.Commands, word), "Did"); ok {
-		return "; did" + rest
+func usersOf(c *cli.Context) []string {
+	if users, ok := c.Generic("user").(*list); ok {
+		return *users
 	}
-	return ""
+	return nil
 }
 
 // newLog writes to standard error: for people on a terminal, as JSON lines otherwise.

@@ -26,8 +26,8 @@ func demoCommand(p Process) *cli.Command {
 			&cli.IntFlag{Name: "port", Aliases: []string{"p"}, Value: 8080, Usage: "listen on 127.0.0.1:`PORT`"},
 		},
 		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usagef("demo takes no arguments, got %q", c.Args().First())
+			if port := c.Int("port"); port < 0 || port > 65535 {
+				return usagef("cannot use %d for --port; want a number from 0 to 65535", port)
 			}
 			asked, stop := signals.Notify()
 			defer stop()
@@ -37,22 +37,27 @@ func demoCommand(p Process) *cli.Command {
 }
 
 func runDemo(p Process, port int, asked signals.Asked) error {
-	args := config.Args{}
+	var servers []string
 	for i := range demoServers {
 		server, addr, err := startDemoServer(i + 1)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = server.Close() }() // the process ends with it
-		args.Servers = append(args.Servers, "*="+addr)
+		servers = append(servers, "*="+addr)
 	}
-	environ := []string{"L7_LISTEN=" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
-	running, err := app.Start(app.Source{Args: args, Environ: environ}, newLog(p.Stderr), p.Stdout)
+	running, err := app.Start(demoSource(p, port, servers), newLog(p.Stderr), p.Stdout)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(p.Stdout, "Three servers stand behind http://%s/. Try, a few times:\n\n    curl http://%[1]s/\n\nCtrl-C ends the demo.\n", running.Addrs()[0])
 	return running.Run(asked)
+}
+
+// demoSource is the config of the demo. Nothing of the environment is part of it.
+func demoSource(p Process, port int, servers []string) app.Source {
+	environ := []string{"L7_LISTEN=" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+	return app.Source{Args: config.Args{Servers: servers}, Environ: environ, Version: p.Version}
 }
 
 // startDemoServer starts a server that says who it is.

@@ -19,8 +19,11 @@ and 1 when the reload would fail.
 l7 diff /etc/l7/l7.yml.new`,
 		Flags: remoteFlags(),
 		Action: remotely(p, func(ctx context.Context, c *cli.Context, r *remote) error {
-			if err := wantArguments(c, 1, 1, "a FILE"); err != nil {
+			if err := countArguments(c, 1, 1, "a FILE"); err != nil {
 				return err
+			}
+			if c.Args().First() == "-" {
+				return usagef("diff wants a FILE: the running process reads it, and cannot read the standard input of this one")
 			}
 			file, err := filepath.Abs(c.Args().First()) // the process may have been started elsewhere
 			if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +19,8 @@ func drainCommand(p Process) *cli.Command {
 		Name:      "drain",
 		Usage:     "keep new requests from a server, and let those in flight finish",
 		ArgsUsage: "[BACKEND] ADDRESS",
-		Description: `An ADDRESS that only one backend has may stand alone. A server stays drained over reloads, until it is undrained or l7 is restarted.
+		Description: `An ADDRESS that only one backend has may stand alone. A server stays drained over reloads and upgrades, until it is undrained
+or l7 is restarted.
 
 l7 drain example.com/api http://10.0.0.4:8080 --wait    and come back when its last request is done
 l7 drain 10.0.0.4:8080 --for 5m                         undrained by itself in five minutes`,
@@ -31,11 +34,16 @@ l7 drain 10.0.0.4:8080 --for 5m                         undrained by itself in f
 			if err != nil {
 				return err
 			}
+			before, err := soon(ctx, r, r.Status)
+			if err != nil {
+				return err
+			}
 			server, err := soon(ctx, r, func(ctx context.Context) (*api.Server, error) { return r.Drain(ctx, request) })
 			if err != nil {
 				return err
 			}
 			request.Server = server.Address
+			warnOfLast(p.Stderr, before, request)
 			if c.Bool("wait") {
 				if server, err = r.emptied(ctx, request, c.Duration("timeout")); err != nil {
 					return stillDrained(r, request, err)
@@ -85,7 +93,7 @@ func drainRequest(c *cli.Context) (api.DrainRequest, error) {
 
 // serverRequest reads the arguments that name a server. An empty backend leaves it to the running process to find the one.
 func serverRequest(c *cli.Context) (r api.DrainRequest, err error) {
-	if err := wantArguments(c, 1, 2, "a BACKEND and the ADDRESS of one of its servers"); err != nil {
+	if err := countArguments(c, 1, 2, "a BACKEND and the ADDRESS of one of its servers"); err != nil {
 		return r, err
 	}
 	words := c.Args().Slice()
@@ -107,6 +115,21 @@ func printDrained(p Process, request api.DrainRequest, s *api.Server, asJSON boo
 	_, err := fmt.Fprintln(p.Stdout, text)
 	return err
 }
+
+// warnOfLast tells of a backend that has nobody left to take its requests, now that a server is drained; before is how things stood until then.
+func warnOfLast(w io.Writer, before *api.Status, place api.DrainRequest) {
+	b, s := find(before, place)
+	if s == nil || !takesRequests(*s) {
+		return
+	}
+	other := func(o api.Server) bool { return o.Address != s.Address && takesRequests(o) }
+	if !slices.ContainsFunc(b.Servers, other) {
+		fmt.Fprintf(w, "warning: %s was the last server of %s that was available\n", words.Plain(s.Address), words.Plain(b.Name))
+	}
+}
+
+// takesRequests is true for a server that is available, or will be as soon as it is not full any more.
+func takesRequests(s api.Server) bool { return s.State == "available" || s.State == "full" }
 
 var (
 	errTimeout   = errors.New("the time is over")
@@ -146,11 +169,6 @@ func (r *remote) emptied(ctx context.Context, place api.DrainRequest, most time.
 // await looks at a server again and again until over says that this is what was waited for. The error is errTimeout, beside the server
 // as it was seen last, when that takes longer than most; 0 is no bound.
 func (r *remote) await(ctx context.Context, place api.DrainRequest, most time.Duration, over func(*api.Server) (bool, error)) (*api.Server, error) {
-	return r.awaitStatus(ctx, place, most, func(_ *api.Status, s *api.Server) (bool, error) { return over(s) })
-}
-
-// awaitStatus is await for who looks at more than the server.
-func (r *remote) awaitStatus(ctx context.Context, place api.DrainRequest, most time.Duration, over func(*api.Status, *api.Server) (bool, error)) (*api.Server, error) {
 	var late <-chan time.Time
 	if most > 0 {
 		late = time.After(most)
@@ -164,7 +182,7 @@ func (r *remote) awaitStatus(ctx context.Context, place api.DrainRequest, most t
 		if server == nil {
 			return nil, errRemoved
 		}
-		if done, err := over(status, server); done || err != nil {
+		if done, err := over(server); done || err != nil {
 			return server, err
 		}
 		select {
@@ -177,17 +195,23 @@ func (r *remote) awaitStatus(ctx context.Context, place api.DrainRequest, most t
 	}
 }
 
-// serverOf finds a server by its address as the running process writes it; nil if it is not there. Without a backend it is in one alone.
+// serverOf is find for who needs the server alone.
 func serverOf(s *api.Status, place api.DrainRequest) *api.Server {
+	_, server := find(s, place)
+	return server
+}
+
+// find finds a server by its address as the running process writes it; nil if it is not there. Without a backend it is in one alone.
+func find(s *api.Status, place api.DrainRequest) (*api.Backend, *api.Server) {
 	for i := range s.Backends {
 		if place.Backend != "" && s.Backends[i].Name != place.Backend {
 			continue
 		}
 		for j := range s.Backends[i].Servers {
 			if server := &s.Backends[i].Servers[j]; server.Address == place.Server {
-				return server
+				return &s.Backends[i], server
 			}
 		}
 	}
-	return nil
+	return nil, nil
 }

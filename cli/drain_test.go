@@ -68,7 +68,11 @@ func TestDrainWaitsInVain(t *testing.T) {
 	f("l7: cannot wait for http://10.0.0.1:80 any longer: it was undrained meanwhile",
 		func(_ int, s *api.Status) { s.Backends[0].Servers[0].Drained = false }, "drain", "api", "10.0.0.1:80", "--wait")
 	f("l7: cannot wait for http://10.0.0.1:80 any longer: it is not in the config any more",
-		func(_ int, s *api.Status) { s.Backends = s.Backends[1:] }, "drain", "api", "10.0.0.1:80", "--wait")
+		func(n int, s *api.Status) {
+			if n == 2 {
+				s.Backends = s.Backends[1:]
+			}
+		}, "drain", "api", "10.0.0.1:80", "--wait")
 	interrupt := interruptible(t)
 	f("l7: interrupted"+stays+"http://10.0.0.1:80",
 		func(n int, _ *api.Status) {
@@ -76,4 +80,26 @@ func TestDrainWaitsInVain(t *testing.T) {
 				interrupt()
 			}
 		}, "drain", "10.0.0.1:80", "--wait")
+}
+
+// TestDrainOfTheLast: nothing told that a backend was left without a server, as roll does.
+func TestDrainOfTheLast(t *testing.T) {
+	f := func(want, state, other string, argv ...string) {
+		t.Helper()
+		r := newRunning(t)
+		servers := r.status.Backends[0].Servers
+		servers[0].State, servers[1].State = state, other
+		got := r.ask(append([]string{"drain"}, argv...)...)
+		assert.Zero(t, got.code)
+		assert.Equal(t, want, got.stderr)
+		assert.Equal(t, 1, len(r.told()))
+	}
+	const warning = "warning: http://10.0.0.1:80 was the last server of api that was available\n"
+	f(warning, "available", "draining", "api", "10.0.0.1:80")
+	f(warning, "available", "unhealthy", "10.0.0.1:80")
+	f(warning, "full", "ejected", "http://10.0.0.1:80", "--json")
+	f("", "available", "available", "10.0.0.1:80")
+	f("", "available", "full", "10.0.0.1:80")
+	f("", "unhealthy", "unhealthy", "10.0.0.1:80")
+	f("", "draining", "draining", "10.0.0.1:80")
 }

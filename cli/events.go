@@ -23,9 +23,6 @@ l7 events --follow                  and each further one as it happens, until Ct
 l7 events --follow --json | jq .    one JSON object a line`,
 		Flags: remoteFlags(&cli.BoolFlag{Name: "follow", Aliases: []string{"f"}, Usage: "go on with each event as it happens, until Ctrl-C"}),
 		Action: remotely(p, func(ctx context.Context, c *cli.Context, r *remote) error {
-			if err := wantArguments(c, 0, 0, "no arguments"); err != nil {
-				return err
-			}
 			list, err := soon(ctx, r, r.Events)
 			switch {
 			case err != nil:

@@ -43,6 +43,7 @@ func explainCommand(p Process) *cli.Command {
 				return err
 			}
 			defer plan.Snapshot.Close()
+			question.ByConfig = true
 			decision, err := plan.Snapshot.Explain(question)
 			if err != nil {
 				return err
@@ -58,7 +59,7 @@ func explainLive(ctx context.Context, c *cli.Context, r *remote) error {
 	if err != nil {
 		return err
 	}
-	request := api.ExplainRequest{Method: question.Method, URL: c.Args().Slice()[c.NArg()-1], Fields: question.Fields, From: c.String("from")}
+	request := api.ExplainRequest{Method: question.Method, URL: c.Args().Slice()[c.NArg()-1], Fields: fieldsOf(c), From: c.String("from")}
 	raw, err := soon(ctx, r, func(ctx context.Context) (json.RawMessage, error) { return r.Explain(ctx, request) })
 	if err != nil {
 		return err
@@ -70,25 +71,21 @@ func explainLive(ctx context.Context, c *cli.Context, r *remote) error {
 	return printDecision(r.p.Stdout, decision, c.Bool("json"))
 }
 
-// questionOf reads the request that is asked about.
+// questionOf reads the request that is asked about. The errors do not show the URL, for there may be a password in it.
 func questionOf(c *cli.Context) (q server.Question, err error) {
 	words := c.Args().Slice()
 	if len(words) == 0 || len(words) > 2 {
 		return q, usagef("want a URL, or a method and a URL, as in GET http://example.com/api")
 	}
-	if len(words) == 2 {
-		q.Method = words[0]
-	}
 	target, err := url.Parse(words[len(words)-1])
 	if err != nil || target.Host == "" || target.Scheme != "http" && target.Scheme != "https" {
-		return q, usagef("cannot use the URL %q; want one with scheme and host, as in http://example.com/api", words[len(words)-1])
+		return q, usagef("cannot use the URL; want one with scheme and host, as in http://example.com/api")
 	}
-	q.Host, q.Target = target.Host, target.RequestURI()
-	for _, line := range *c.Generic("header").(*list) {
-		if line != "" { // the library sets a flag with an alias once more, to its String
-			q.Fields = append(q.Fields, line)
-		}
+	method := ""
+	if len(words) == 2 {
+		method = words[0]
 	}
+	q = server.NewQuestion(method, target, fieldsOf(c))
 	if from := c.String("from"); from != "" {
 		if q.From, err = netip.ParseAddr(from); err != nil {
 			return q, usagef("cannot use --from %q; want an IP address", from)
@@ -97,22 +94,31 @@ func questionOf(c *cli.Context) (q server.Question, err error) {
 	return q, nil
 }
 
+// fieldsOf are the header lines that are given.
+func fieldsOf(c *cli.Context) (fields []string) {
+	for _, line := range *c.Generic("header").(*list) {
+		if line != "" { // the library sets a flag with an alias once more, to its String
+			fields = append(fields, line)
+		}
+	}
+	return fields
+}
+
 func printDecision(w io.Writer, d *server.Decision, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, d)
 	}
 	var out bytes.Buffer
 	t := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
-	fmt.Fprintf(t, "request\t%s\nclient\t%s\n", d.Request, d.Client)
+	fmt.Fprintf(t, "request\t%s\n", d.Request)
+	if d.Listener != "" {
+		fmt.Fprintf(t, "listener\t%s\n", d.Listener)
+	}
+	fmt.Fprintf(t, "client\t%s\n", d.Client)
 	if d.Backend != "" {
 		fmt.Fprintf(t, "backend\t%s\n", d.Backend)
 	}
-	fmt.Fprintf(t, "rate limit\t%s\nauth\t%s %s\n", d.RateLimit, d.Auth, d.Login)
-	if d.Status == 200 {
-		fmt.Fprintln(t, "outcome\tpassed on")
-	} else {
-		fmt.Fprintf(t, "outcome\tanswered %d (%s) %s\n", d.Status, d.Cause, d.Error)
-	}
+	fmt.Fprintf(t, "rate limit\t%s\nauth\t%s\noutcome\t%s\n", d.RateLimit, joined(d.Auth, " ", d.Login), outcome(d))
 	for _, line := range d.Removed {
 		fmt.Fprintf(t, "- field\t%s\n", line)
 	}
@@ -135,4 +141,20 @@ func printDecision(w io.Writer, d *server.Decision, asJSON bool) error {
 	_ = t.Flush() // a buffer takes all
 	_, err := w.Write(out.Bytes())
 	return err
+}
+
+// outcome says what becomes of the request.
+func outcome(d *server.Decision) string {
+	if d.Status == 200 {
+		return joined("passed on", ", once it has waited in the queue: ", d.Queue)
+	}
+	return joined(fmt.Sprintf("answered %d (%s)", d.Status, d.Cause), ": ", d.Error)
+}
+
+// joined is a text with more behind it, if there is more.
+func joined(text, separator, more string) string {
+	if more == "" {
+		return text
+	}
+	return text + separator + more
 }

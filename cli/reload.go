@@ -21,9 +21,6 @@ l7 reload
 l7 reload --json | jq .generation`,
 		Flags: remoteFlags(),
 		Action: remotely(p, func(ctx context.Context, c *cli.Context, r *remote) error {
-			if err := wantArguments(c, 0, 0, "no arguments"); err != nil {
-				return err
-			}
 			result, err := r.Reload(ctx) // names are looked up, so it takes as long as it takes
 			if err != nil {
 				return r.failure(ctx, err)

@@ -130,10 +130,10 @@ func (r *roll) look(ctx context.Context) (*api.Status, *api.Backend, error) {
 	return nil, nil, fmt.Errorf("there is no backend %q; known: %s", r.backend, words.Plain(strings.Join(names, ", ")))
 }
 
-// available counts the servers of a backend that are available, but for one.
+// available counts the servers of a backend that serve, be they full, but for one.
 func available(b *api.Backend, but string) (n int) {
 	for i := range b.Servers {
-		if b.Servers[i].State == "available" && b.Servers[i].Address != but {
+		if s := b.Servers[i].State; (s == "available" || s == "full") && b.Servers[i].Address != but {
 			n++
 		}
 	}
@@ -249,19 +249,27 @@ func (r *roll) execute(ctx context.Context, address string) error {
 }
 
 // proven waits, where a server is checked, for a good check of what runs there since the command ended: what is known of it is older, and a
-// quick restart may not even have been noticed.
+// quick restart may not even have been noticed. Where checks are rare it waits for two of them at least.
 func (r *roll) proven(ctx context.Context, place api.DrainRequest) error {
-	var since time.Time // by the clock of the running process
+	status, err := soon(ctx, r.remote, r.Status)
+	if err != nil {
+		return err
+	}
+	server := serverOf(status, place)
+	if server == nil || server.Check == nil {
+		return nil
+	}
+	limit := r.healthy
+	if limit > 0 {
+		limit = max(limit, time.Duration(2*server.Check.Interval*float64(time.Second)))
+	}
 	told := newProgress(r.p)
 	defer told.end()
-	server, err := r.awaitStatus(ctx, place, r.healthy, func(status *api.Status, s *api.Server) (bool, error) {
-		if since.IsZero() {
-			since = status.Time
-		}
+	server, err = r.await(ctx, place, limit, func(s *api.Server) (bool, error) {
 		switch {
 		case s.Check == nil:
 			return true, nil
-		case !s.Check.Time.After(since):
+		case !s.Check.Time.After(status.Time):
 			told.tell(words.Plain(s.Address) + ": waiting for a check")
 			return false, nil
 		case s.Check.Reason != "":
@@ -270,7 +278,7 @@ func (r *roll) proven(ctx context.Context, place api.DrainRequest) error {
 		return s.Check.Reason == "", nil
 	})
 	if errors.Is(err, errTimeout) {
-		return fmt.Errorf("no good check after %s, but %s", r.healthy, cmp.Or(words.Plain(server.Check.Reason), "none at all"))
+		return fmt.Errorf("no good check after %s, but %s", limit, cmp.Or(words.Plain(server.Check.Reason), "none at all"))
 	}
 	return err
 }
@@ -287,7 +295,7 @@ func (r *roll) restore(ctx context.Context, place api.DrainRequest) error {
 	r.drained = false
 	told := newProgress(r.p)
 	server, err := r.await(ctx, place, r.healthy, func(s *api.Server) (bool, error) {
-		done := s.State == "available" || s.State == "full" // full is busy already
+		done := takesRequests(*s)
 		if !done {
 			told.tell(words.Plain(s.Address + ": " + s.State))
 		}

@@ -82,7 +82,7 @@ func TestRollWaitsForACheck(t *testing.T) {
 		switch seen := len(r.calls); {
 		case server.Check == nil:
 			server.Check = &api.Check{Time: clock}
-		case seen == 1 && server.Check.Reason == "" && n > 5:
+		case seen == 1 && server.Check.Reason == "" && n > 8:
 			*server.Check = api.Check{Time: s.Time, Reason: "connect: connection refused"}
 		case server.Check.Reason != "":
 			*server.Check = api.Check{Time: s.Time.Add(time.Second)}
@@ -92,6 +92,20 @@ func TestRollWaitsForACheck(t *testing.T) {
 	assert.Equal(t, 0, got.code, got.stderr)
 	assert.Contains(t, got.stderr, one+": waiting for a check\n"+one+": connect: connection refused\n")
 	assert.Equal(t, []string{"drain " + one, "undrain " + one, "drain " + two, "undrain " + two}, r.told())
+}
+
+// A server that is busy is no reason to leave the other as it is.
+func TestRollWhileAServerIsFull(t *testing.T) {
+	r := newRunning(t)
+	r.looked = func(n int, s *api.Status) {
+		emptiesAll(n, s)
+		if server := &s.Backends[0].Servers[1]; server.State == "available" {
+			server.State = "full"
+		}
+	}
+	got := r.roll("api", "--", "true")
+	assert.Equal(t, 0, got.code, got.stderr)
+	assert.Contains(t, got.stdout, "api: 2 servers rolled, 1 left out\n")
 }
 
 func TestRollStops(t *testing.T) {

@@ -34,6 +34,9 @@ func serveCommand(p Process) *cli.Command {
 }
 
 func serve(c *cli.Context, p Process, inherited *handover.Inherited, asked signals.Asked) error {
+	if c.String("config") == "-" {
+		return usagef("cannot serve standard input, which a reload could not read again; name a file")
+	}
 	src, err := source(c, p)
 	if err != nil {
 		return err

@@ -26,9 +26,6 @@ l7 status --watch                                the same, each second
 l7 status --json | jq '.backends[].servers[]'    for programs`,
 		Flags: remoteFlags(&cli.BoolFlag{Name: "watch", Aliases: []string{"w"}, Usage: "show it anew each second, until Ctrl-C"}),
 		Action: remotely(p, func(ctx context.Context, c *cli.Context, r *remote) error {
-			if err := wantArguments(c, 0, 0, "no arguments"); err != nil {
-				return err
-			}
 			show := func(s *api.Status) error { return printStatus(p, s) }
 			if c.Bool("json") {
 				show = func(s *api.Status) error { return printJSON(p.Stdout, s) }
@@ -43,14 +40,6 @@ l7 status --json | jq '.backends[].servers[]'    for programs`,
 			return show(status)
 		}),
 	}
-}
-
-// wantArguments refuses a command line with fewer or more arguments; want says what they have to be.
-func wantArguments(c *cli.Context, least, most int, want string) error {
-	if n := c.Args().Len(); n < least || n > most {
-		return usagef("%s wants %s, got %q", c.Command.Name, want, c.Args().Slice())
-	}
-	return nil
 }
 
 func printStatus(p Process, s *api.Status) error {
@@ -166,32 +155,46 @@ func statusRows(s *api.Status) []row {
 }
 
 func backendRow(b *api.Backend) row {
-	why := words.Plain(b.Problem)
+	var why []string
+	if b.Problem != "" {
+		why = append(why, words.Plain(b.Problem))
+	}
 	if b.Waiting > 0 {
-		why = words.Count(b.Waiting, "request") + " waiting in the queue"
+		why = append(why, words.Count(b.Waiting, "request")+" waiting in the queue")
 	}
 	t := b.Traffic
 	return row{
-		cells:  []string{words.Plain(b.Name), b.State, "", fmt.Sprint(t.InFlight), rate(t.Rate), millis(t.P50), millis(t.P99), rate(t.ErrorRate), why},
+		cells:  []string{words.Plain(b.Name), b.State, "", fmt.Sprint(t.InFlight), rate(t.Rate), millis(t.P50), millis(t.P99), rate(t.ErrorRate), strings.Join(why, "; ")},
 		colour: words.OfState(b.State), name: words.Bold,
 	}
 }
 
 func serverRow(s *api.Server, at time.Time) row {
-	mark, why := "  ", words.Plain(s.Reason)
+	mark, why, colour := "  ", serverWhy(s, at), words.OfState(s.State)
 	if s.State != "available" {
 		mark = "! "
 	}
-	if !s.Changed.IsZero() {
-		why = strings.TrimSuffix(words.Age(at.Sub(s.Changed))+" ago: "+why, ": ")
+	if s.IsFailing() {
+		colour = words.Yellow
 	}
 	if s.Backup {
 		why = strings.TrimSpace("(backup) " + why)
 	}
 	return row{
 		cells:  []string{mark + words.Plain(s.Address), s.State, fmt.Sprint(s.Weight), fmt.Sprint(s.InFlight), rate(s.Rate), millis(s.P50), millis(s.P99), rate(s.ErrorRate), why},
-		colour: words.OfState(s.State),
+		colour: colour,
 	}
+}
+
+// serverWhy is what came of the last attempt where that failed, or why the server's state is what it is.
+func serverWhy(s *api.Server, at time.Time) string {
+	switch {
+	case s.IsFailing():
+		return fmt.Sprintf("failed %s ago: %s", words.Age(at.Sub(s.LastFailure.Time)), words.Plain(s.LastFailure.Reason))
+	case s.Changed.IsZero():
+		return words.Plain(s.Reason)
+	}
+	return strings.TrimSuffix(words.Age(at.Sub(s.Changed))+" ago: "+words.Plain(s.Reason), ": ")
 }
 
 // longestWhy is how much of a reason is shown where the width of the terminal is not known.

@@ -30,6 +30,29 @@ func TestStatus(t *testing.T) {
 	assert.Equal(t, ran{0, statusGolden, ""}, got)
 }
 
+// A server that takes requests and has failed the last one says so, and a backend that is down why. A bug had both look well.
+func TestStatusSaysWhatFails(t *testing.T) {
+	r := newRunning(t)
+	api0, web := &r.status.Backends[0], &r.status.Backends[1]
+	api0.Problem = "cannot resolve nowhere.test: no such host"
+	api0.Servers[0].LastFailure = &api.Failure{Time: at("15:59:57"), Reason: "connect_refused: refused by \x1b[2J"}
+	api0.Servers[1].Changed, api0.Servers[1].Reason = at("15:59:58"), "its checks pass"
+	web.Problem = "no server is available"
+	web.Servers[0].LastFailure = &api.Failure{Time: at("15:57:30"), Reason: "connect_refused"}
+	got := r.ask("status").stdout
+	for _, want := range []string{
+		`(?m)^api +up .*  cannot resolve nowhere.test: no such host$`,
+		`(?m)^  http://10.0.0.1:80 +available .*  failed 3s ago: connect_refused: refused by \?\[2J$`,
+		`(?m)^  http://10.0.0.2:80 +available .*  2s ago: its checks pass$`,
+		`(?m)^web +down .*  no server is available; 2 requests waiting in the queue$`,
+		`(?m)^! http://10.0.0.9:80 +unhealthy .*  2m30s ago: connect: connection refused$`,
+	} {
+		assert.Regexp(t, want, got)
+	}
+	coloured := string(statusText(&r.status, look{terminal: true, colour: true}))
+	assert.Contains(t, coloured, "\x1b[33mavailable\x1b[0m")
+}
+
 func TestStatusJSON(t *testing.T) {
 	r := newRunning(t)
 	got := r.ask("status", "--json")

@@ -59,9 +59,6 @@ l7 top --admin /run/l7/admin.sock   another process than the usual one`,
 
 // topTerminal is the terminal that the view is shown on. It is empty, and may be missing, where one frame is to be printed.
 func topTerminal(c *cli.Context, p Process) (t top.Terminal, err error) {
-	if err := wantArguments(c, 0, 0, "no arguments"); err != nil {
-		return t, err
-	}
 	if c.Duration("interval") < leastInterval {
 		return t, usagef("--interval is %s, and the least is %s", c.Duration("interval"), leastInterval)
 	}

@@ -24,7 +24,7 @@ l7 why http://10.0.0.4:8080
 l7 why 10.0.0.4:8080 --backend example.com/api`,
 		Flags: remoteFlags(&cli.StringFlag{Name: "backend", Aliases: []string{"b"}, Usage: "in the backend `NAME` alone"}),
 		Action: remotely(p, func(ctx context.Context, c *cli.Context, r *remote) error {
-			if err := wantArguments(c, 1, 1, "the ADDRESS of a server"); err != nil {
+			if err := countArguments(c, 1, 1, "the ADDRESS of a server"); err != nil {
 				return err
 			}
 			list, err := soon(ctx, r, func(ctx context.Context) ([]api.History, error) {
@@ -59,6 +59,9 @@ func writeHistory(w *bytes.Buffer, h *api.History, l look) {
 		fmt.Fprintf(w, ": %s", words.Plain(s.Reason))
 	}
 	fmt.Fprintf(w, "\nweight %d, %d in flight, %s, %s\n", s.Weight, s.InFlight, words.Count(int(s.Attempts), "attempt"), words.Count(int(s.Failures), "failure"))
+	if s.LastFailure != nil {
+		fmt.Fprintf(w, "the last attempt failed %s ago: %s\n", words.Age(time.Since(s.LastFailure.Time)), words.Plain(s.LastFailure.Reason))
+	}
 	if s.Check != nil {
 		fmt.Fprintf(w, "last check %s ago: %s\n", words.Age(time.Since(s.Check.Time)), cmp.Or(words.Plain(s.Check.Reason), "well"))
 	}

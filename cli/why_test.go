@@ -20,7 +20,10 @@ func TestWhy(t *testing.T) {
 			{Time: at("15:00:00"), State: "healthy"},
 			{Time: at("15:57:30"), State: "unhealthy", Reason: "status 503, want 200-399"},
 		}},
-		{Backend: "api", Server: api.Server{Address: "http://10.0.0.9:80", State: "available", Weight: 2}},
+		{Backend: "api", Server: api.Server{
+			Address: "http://10.0.0.9:80", State: "available", Weight: 2, Attempts: 7, Failures: 7,
+			LastFailure: &api.Failure{Time: time.Now().Add(-3*time.Second - 30*time.Millisecond), Reason: "connect_refused: connection refused"},
+		}},
 	}
 	r.answers[api.PathHistory] = list
 	want := "http://10.0.0.9:80 in web: unhealthy, for 2h00m: status 503, want 200-399\n" +
@@ -28,7 +31,8 @@ func TestWhy(t *testing.T) {
 		"  " + moment(at("15:00:00")) + "  healthy\n" +
 		"  " + moment(at("15:57:30")) + "  unhealthy: status 503, want 200-399\n" +
 		"\nhttp://10.0.0.9:80 in api: available\n" +
-		"weight 2, 0 in flight, 0 attempts, 0 failures\n" +
+		"weight 2, 0 in flight, 7 attempts, 7 failures\n" +
+		"the last attempt failed 3s ago: connect_refused: connection refused\n" +
 		"  its state has not changed since l7 was started\n"
 	assert.Equal(t, ran{0, want, ""}, r.ask("why", "10.0.0.9:80"))
 	r.ask("why", "10.0.0.9:80", "--backend", "web")

@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // shorthands puts port and debug into the keys that they are short for.
@@ -119,68 +118,57 @@ func (l *loader) fail(origin Origin, path []string, text string) {
 // check finds what is wrong with values that are right one by one.
 func (l *loader) check() {
 	config := &l.out.Config
-	if len(config.Listen) == 0 && !l.failed() {
-		l.problems = append(l.problems, l.out.Problem([]string{"listen"}, "the list is empty; want an address, as in ':80', or remove the key"))
-	}
+	unread := unreadOf(slices.Concat(l.problems, l.out.environment.problems, l.out.arguments.problems))
+	root := checker{l, nil, unread}
+	root.refuseUnless(len(config.Listen) > 0, "the list is empty; want an address, as in ':80', or remove the key", "listen")
+	root.checkBounds()
 	var addresses []string
 	for _, listener := range config.Listen {
 		addresses = append(addresses, listener.Address.String())
 	}
 	l.checkTwice(addresses, []string{"listen"})
-	unread := l.unread()
 	for name, backend := range config.Backends {
-		l.checkUpgrades(name, backend.Upgrade)
-		backendCheck{l, []string{"backends", name}, unread}.check(&backend)
+		backendCheck{checker{l, []string{"backends", name}, unread}}.check(&backend)
 	}
-	l.checkListeners(unread)
-	l.checkAdmin(&config.Admin, unread)
+	for i := range config.Listen {
+		listenerCheck{checker{l, []string{"listen", strconv.Itoa(i)}, unread}}.check(&config.Listen[i])
+	}
+	checker{l, []string{"admin"}, unread}.checkAdmin(&config.Admin)
 	for i := range config.Expect {
-		l.checkExpect(i, unread)
+		checker{l, []string{"expect", strconv.Itoa(i)}, unread}.checkExpect(&config.Expect[i])
 	}
 	l.checkEmpty()
 }
 
-// unread holds the path of each problem so far, and every path above one. A value at or below such a path may be
-// there only because the true one could not be read, and nothing follows from it.
-func (l *loader) unread() map[string]bool {
-	paths := map[string]bool{}
-	for _, problem := range l.problems {
-		for n := range problem.Path {
-			paths[joinPath(problem.Path[:n+1])] = true
-		}
+// The least that limits can be: what curl sends for a short URL fits.
+const (
+	leastLine   Size = 64
+	leastHeader Size = 128
+	leastFields      = 3
+)
+
+func (c checker) checkBounds() {
+	config := &c.out.Config
+	size := func(s, least Size, key string) {
+		c.refuseUnless(s == 0 || s >= least, "hardly anything would pass; want "+least.String()+" or more, or 0 for no bound", "limits", key)
 	}
-	return paths
+	size(config.Limits.RequestLine, leastLine, "request_line")
+	size(config.Limits.Header, leastHeader, "header")
+	size(config.Limits.ResponseHeader, leastHeader, "response_header")
+	fields := config.Limits.Fields
+	c.refuseUnless(fields == 0 || fields >= leastFields, fmt.Sprintf("hardly anything would pass; want %d or more, or 0 for no bound", leastFields), "limits", "fields")
+	c.refuseUnless(config.ResolveInterval > 0, "want a time from one look to the next, as in 10s", "resolve_interval")
 }
 
-// checkExpect shows no values, as backendCheck does not.
-func (l *loader) checkExpect(i int, unread map[string]bool) {
-	expect, backends := l.out.Config.Expect[i], l.out.Config.Backends
-	path := []string{"expect", strconv.Itoa(i)}
-	if unread[joinPath(path)] {
-		return
-	}
-	refuse := func(key, text string) {
-		l.problems = append(l.problems, l.out.Problem(append(slices.Clone(path), key), text))
-	}
+func (c checker) checkExpect(expect *Expect) {
 	if _, _, err := expect.Target(); err != nil {
-		refuse("request", err.Error())
+		c.refuseUnless(false, err.Error(), "request")
 	}
+	backends := c.out.Config.Backends
 	if _, known := backends[expect.Backend]; !known && expect.Backend != "" && len(backends) > 0 {
-		refuse("backend", "there is no such backend; want a key of backends"+didYouMean(expect.Backend, slices.Sorted(maps.Keys(backends))))
+		c.refuseUnless(false, "there is no such backend; want a key of backends"+DidYouMean(expect.Backend, slices.Sorted(maps.Keys(backends))), "backend")
 	}
-	if expect.Status > 0 && expect.Status < 100 {
-		refuse("status", "want a status from 100 to 599, or 0 for any")
-	}
-}
-
-// checkUpgrades refuses h2c: requests inside of it would reach the servers past every rule of ours.
-func (l *loader) checkUpgrades(backend string, protocols []string) {
-	for i, protocol := range protocols {
-		if strings.EqualFold(protocol, "h2c") {
-			path := []string{"backends", backend, "upgrade", strconv.Itoa(i)}
-			l.problems = append(l.problems, l.out.Problem(path, "h2c cannot be passed on: routes and users would not hold for the requests inside of it"))
-		}
-	}
+	c.refuseUnless(expect.Status == 0 || expect.Status >= 100, "want a status from 100 to 599, or 0 for any", "status")
 }
 
 // checkTwice reports the addresses of a list that stand in it before. An empty one has been reported.

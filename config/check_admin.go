@@ -8,13 +8,8 @@ import (
 )
 
 // checkAdmin refuses to open the admin listener to the network without a password in front of it.
-func (l *loader) checkAdmin(admin *Admin, unread map[string]bool) {
-	refuse := func(key, text string) {
-		path := []string{"admin", key}
-		if !unread[joinPath(path)] {
-			l.problems = append(l.problems, l.out.Problem(path, text))
-		}
-	}
+func (c checker) checkAdmin(admin *Admin) {
+	refuse := func(key, text string) { c.refuseUnless(false, text, key) }
 	if s := admin.Socket; s != "" && s != "off" {
 		if !filepath.IsAbs(s) {
 			refuse("socket", "want a path that begins with '/', or off")
@@ -26,7 +21,7 @@ func (l *loader) checkAdmin(admin *Admin, unread map[string]bool) {
 	switch {
 	case err != nil:
 		refuse("listen", err.Error())
-	case address.Network == "tcp" && !isLoopback(address.Addr) && len(admin.Users) == 0 && !unread[joinPath([]string{"admin", "users"})]:
+	case address.Network == "tcp" && !isLoopback(address.Addr) && len(admin.Users) == 0 && !c.isUnread("users"):
 		refuse("listen", "the address is open to the network and there is nobody to ask for a password; give admin.users, or listen on 127.0.0.1")
 	case address.Network == "fd":
 		refuse("listen", "the admin listener opens its own socket; give 127.0.0.1:9901, say")

@@ -5,18 +5,15 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// backendCheck finds what is wrong with one backend's values that are right one by one. What it says shows none
-// of them: the file may have them by an alias from where a secret stands.
-type backendCheck struct {
-	*loader
-	path   []string        // of the backend
-	unread map[string]bool // see loader.unread
-}
+// backendCheck is the checker of one backend.
+type backendCheck struct{ checker }
 
 func (b backendCheck) check(backend *Backend) {
+	b.checkUpgrades(backend.Upgrade)
 	b.checkHealth(&backend.Health)
 	b.checkEject(&backend.Eject)
 	b.checkSticky(&backend.Sticky)
@@ -33,6 +30,7 @@ func (b backendCheck) checkHealth(h *Health) {
 	b.refuseUnless(h.Interval > 0, "want a time from one check to the next, as in 5s; without a path there are no checks", "health", "interval")
 	b.refuseUnless(h.Timeout > 0, "a check needs a bound, as in 2s", "health", "timeout")
 	b.refuseUnless(isToken(h.Method), "want a method, as in GET", "health", "method")
+	b.refuseUnless(h.Host == "" || isHostPort(h.Host), "want a host, with or without a port, as in example.com", "health", "host")
 	if h.Body == "" {
 		return
 	}
@@ -51,17 +49,17 @@ func (b backendCheck) checkEject(e *Eject) {
 		return
 	}
 	b.refuseUnless(e.Time > 0, "an ejection takes some time, as in 5s; nobody is ejected with after: 0", "eject", "time")
-	b.refuseUnless(e.Time <= e.Max, "it is longer than max, which is "+formatDuration(e.Max), "eject", "time")
+	b.refuseUnless(e.Time <= e.Max || b.isUnread("eject", "max"), "it is longer than max, which is "+formatDuration(e.Max), "eject", "time")
 }
 
 func (b backendCheck) checkSticky(s *Sticky) {
 	b.refuseUnless(s.Cookie == "" || isToken(s.Cookie), "want the name of a cookie, as in l7", "sticky", "cookie")
-	b.refuseUnless(s.Secret == "" || s.Cookie != "", "there is no cookie to sign; give sticky.cookie too, as in l7", "sticky", "secret")
+	b.refuseUnless(s.Secret == "" || s.Cookie != "" || b.isUnread("sticky"), "there is no cookie to sign; give sticky.cookie too, as in l7", "sticky", "secret")
 }
 
 func (b backendCheck) checkServerTLS(backend *Backend) {
 	t := &backend.TLS
-	b.refuseUnless((t.Cert == "") == (t.Key == ""), "a certificate and its key go together", "tls", "cert")
+	b.refuseUnless((t.Cert == "") == (t.Key == "") || b.isUnread("tls", "key"), "a certificate and its key go together", "tls", "cert")
 	https := slices.ContainsFunc(backend.Servers, func(s Server) bool { return strings.HasSuffix(s.Address.Scheme, "https") })
 	switch {
 	case *t == ServerTLS{}:
@@ -77,6 +75,11 @@ func (b backendCheck) checkServers(backend *Backend) {
 	if len(backend.Servers) == 0 {
 		b.warn("there are no servers; every request is answered 503", "servers")
 		return
+	}
+	for i, server := range backend.Servers {
+		if l := b.ownListener(server.Address); l != nil {
+			b.warn("l7 itself listens there ("+l.Address.String()+"): a request would come back again and again", "servers", strconv.Itoa(i))
+		}
 	}
 	working := func(s Server) bool { return s.Weight > 0 }
 	if !slices.ContainsFunc(backend.Servers, working) {
@@ -96,18 +99,34 @@ func (b backendCheck) checkServers(backend *Backend) {
 	b.checkTwice(addresses, path)
 }
 
-// refuseUnless reports the value at keys of the backend, unless it is good or something else in its section could not be read.
-func (b backendCheck) refuseUnless(good bool, text string, keys ...string) {
-	if good || b.unread[joinPath(b.at(keys[:len(keys)-1]...))] {
-		return
+// checkUpgrades refuses what nobody can ask for (RFC 9110 section 7.8), and h2c: requests inside of it would reach the
+// servers past every rule of ours.
+func (b backendCheck) checkUpgrades(protocols []string) {
+	for i, protocol := range protocols {
+		name, version, versioned := strings.Cut(protocol, "/")
+		n := strconv.Itoa(i)
+		b.refuseUnless(isToken(name) && (!versioned || isToken(version)), "want the name of a protocol, as in websocket", "upgrade", n)
+		b.refuseUnless(!strings.EqualFold(protocol, "h2c"), "h2c cannot be passed on: routes and users would not hold for the requests inside of it", "upgrade", n)
 	}
-	b.problems = append(b.problems, b.out.Problem(b.at(keys...), text))
 }
 
-func (b backendCheck) warn(text string, keys ...string) {
-	b.warnings = append(b.warnings, b.out.Problem(b.at(keys...), text))
+// ownListener is the listener that takes what is sent to a server, as far as the config can tell; nil: none.
+func (b backendCheck) ownListener(server Address) *Listener {
+	for i := range b.out.Config.Listen {
+		if l := &b.out.Config.Listen[i]; l.Address.takes(server) {
+			return l
+		}
+	}
+	return nil
 }
 
-func (b backendCheck) at(keys ...string) []string { return slices.Concat(b.path, keys) }
+// isHostPort is true for what may stand in a Host field.
+func isHostPort(text string) bool {
+	host, port, err := splitHostPort(text)
+	if err == nil && port != "" {
+		_, err = parsePort(port[1:], 1)
+	}
+	return err == nil && host != ""
+}
 
 func isSpaceOrControl(r rune) bool { return r == ' ' || isControl(r) }

@@ -2,35 +2,23 @@ package config
 
 import (
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 )
 
-// checkListeners finds what is wrong with listeners whose values are right one by one.
-func (l *loader) checkListeners(unread map[string]bool) {
-	for i := range l.out.Config.Listen {
-		path := []string{"listen", strconv.Itoa(i)}
-		if !unread[joinPath(path)] {
-			listenerCheck{l, path}.check(&l.out.Config.Listen[i])
-		}
-	}
-}
-
-type listenerCheck struct {
-	*loader
-	path []string
-}
+// listenerCheck is the checker of one listener.
+type listenerCheck struct{ checker }
 
 func (c listenerCheck) check(l *Listener) {
 	c.checkTLS(&l.TLS)
-	c.refuseUnless(l.Mode == "" || l.Address.Network == "unix", "only a unix socket has a mode", "mode")
+	unix := l.Address.Network == "unix" || c.isUnread("address")
+	c.refuseUnless(l.Mode == "" || unix, "only a unix socket has a mode", "mode")
 	if l.Mode != "" {
 		mode, err := strconv.ParseUint(l.Mode, 8, 32)
 		c.refuseUnless(err == nil && mode <= 0o777, "want a mode in octal digits, as in 0660", "mode")
 	}
 	c.refuseUnless(len(l.ProxyProtocol.Trusted) == 0 || l.Address.Network != "unix", "the clients of a unix socket have no addresses to be trusted by", "proxy_protocol")
-	c.refuseUnless(l.Owner == "" || l.Address.Network == "unix", "only a unix socket has an owner", "owner")
+	c.refuseUnless(l.Owner == "" || unix, "only a unix socket has an owner", "owner")
 	user, group, both := strings.Cut(l.Owner, ":")
 	c.refuseUnless(l.Owner == "" || !strings.ContainsAny(group, ": ") && (user != "" || group != "") && (group != "" || !both), "want USER, USER:GROUP or :GROUP", "owner")
 	c.refuseUnless(!l.RedirectHTTPS || !l.TLS.On(), "it speaks TLS; the redirect belongs to the listener that does not", "redirect_https")
@@ -48,30 +36,26 @@ func (c listenerCheck) checkTLS(t *TLS) {
 		c.checkACME(&t.ACME)
 	}
 	asks := t.ClientAuth != "off"
-	c.refuseUnless(!asks || t.ClientCA != "", "there is nobody who may sign clients' certificates; give client_ca", "tls", "client_auth")
-	c.refuseUnless(asks || t.ClientCA == "", "no client is asked for a certificate; give client_auth: request or require", "tls", "client_ca")
-	c.refuseUnless(t.ClientCRL == "" || t.ClientCA != "", "it says what client_ca has revoked; give that too", "tls", "client_crl")
+	signers := t.ClientCA != "" || c.isUnread("tls", "client_ca")
+	c.refuseUnless(!asks || signers, "there is nobody who may sign clients' certificates; give client_ca", "tls", "client_auth")
+	c.refuseUnless(asks || t.ClientCA == "" || c.isUnread("tls", "client_auth"), "no client is asked for a certificate; give client_auth: request or require", "tls", "client_ca")
+	c.refuseUnless(t.ClientCRL == "" || signers, "it says what client_ca has revoked; give that too", "tls", "client_crl")
 	if !t.On() {
-		c.refuseUnless(!asks && !t.StrictSNI && len(t.CipherSuites) == 0, "there is no certificate, so that the listener is plain; give certificates, acme, or certificate: self", "tls")
+		plain := !asks && !t.StrictSNI && len(t.CipherSuites) == 0 || c.isUnread("tls", "certificate") || c.isUnread("tls", "acme")
+		c.refuseUnless(plain, "there is none, so that the listener is plain; give certificates, acme, or certificate: self", "tls", "certificates")
 	}
 }
 
 func (c listenerCheck) checkACME(a *ACME) {
-	c.refuseUnless(a.Email != "", "the authority wants to know where to write to; give email", "tls", "acme")
-	c.refuseUnless(a.Storage != "", "there is nowhere to keep certificates; give storage, a folder", "tls", "acme")
+	c.refuseUnless(a.Email != "", "the authority wants to know where to write to; give one, as in admin@example.com", "tls", "acme", "email")
+	c.refuseUnless(a.Storage != "", "there is nowhere to keep certificates; give a folder, as in /var/lib/l7/acme", "tls", "acme", "storage")
 	if a.CA != "" {
 		u, err := url.Parse(a.CA)
 		c.refuseUnless(err == nil && u.Scheme == "https" && u.Host != "", "want the https URL of a directory", "tls", "acme", "ca")
 	}
-	c.refuseUnless(a.CARoot == "" || a.CA != "", "it is for an authority of your own; give ca too", "tls", "acme", "ca_root")
+	c.refuseUnless(a.CARoot == "" || a.CA != "" || c.isUnread("tls", "acme", "ca"), "it is for an authority of your own; give ca too", "tls", "acme", "ca_root")
 	for i, host := range a.Hosts {
 		c.refuseUnless(host != "" && !strings.ContainsAny(host, "*/:"), "want an exact host: these challenges are for no others", "tls", "acme", "hosts", strconv.Itoa(i))
-	}
-}
-
-func (c listenerCheck) refuseUnless(good bool, text string, keys ...string) {
-	if !good {
-		c.problems = append(c.problems, c.out.Problem(slices.Concat(c.path, keys), text))
 	}
 }
 

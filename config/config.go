@@ -162,8 +162,8 @@ type Log struct {
 
 // Admin says where the running process can be asked and told things.
 type Admin struct {
-	// Socket is a unix socket for the commands that talk to the running process. Empty: /run/l7/admin.sock, or l7/admin.sock under
-	// XDG_RUNTIME_DIR when not root; off: none.
+	// Socket is a unix socket for the commands that talk to the running process. Empty: /run/l7/admin.sock, or when not root l7/admin.sock
+	// under XDG_RUNTIME_DIR, or else /tmp/l7-UID/admin.sock; off: none.
 	Socket string `koanf:"socket" example:"/run/l7/admin.sock"`
 	// Listen is an address for the status page, the metrics and the API; empty: none. One beyond loopback needs users.
 	Listen string `koanf:"listen" example:"127.0.0.1:9901"`

@@ -38,7 +38,6 @@ type dumper struct {
 	loaded *Loaded // nil: without origins
 	tree   *tree   // held, so that the file is parsed once
 	path   []string
-	main   Origin // of the main key of the section at hand; zero: it has none
 }
 
 func (d *dumper) node(k *Key, v reflect.Value) *yaml.Node {
@@ -52,17 +51,11 @@ func (d *dumper) node(k *Key, v reflect.Value) *yaml.Node {
 	}
 	n := d.leaf(k, v)
 	n.LineComment = d.origin()
-	if d.main != (Origin{}) && !k.Main && d.loaded.Origin(d.path) == d.main {
-		n.LineComment = Origin{}.String() // the section is in its short form, which gives the main key alone
-	}
 	return n
 }
 
 func (d *dumper) section(k *Key, v reflect.Value) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.MappingNode}
-	around := d.main
-	d.main = d.originOfMain(k)
-	defer func() { d.main = around }()
 	for _, f := range k.Fields {
 		if value := v.Field(f.index); !unset(f, v) {
 			d.add(n, f.Name, f, value)
@@ -136,8 +129,14 @@ func text(value string) *yaml.Node {
 	if strings.ContainsFunc(value, func(r rune) bool { return isControl(r) || r == '\u2028' || r == '\u2029' || r == '\ufeff' }) {
 		n.Style = yaml.DoubleQuotedStyle
 	}
+	if slices.Contains(oldBools, strings.ToLower(value)) {
+		n.Style = yaml.SingleQuotedStyle
+	}
 	return n
 }
+
+// oldBools are texts of YAML 1.2 that readers of YAML 1.1 take for true or false.
+var oldBools = []string{"y", "yes", "on", "n", "no", "off"}
 
 // origin is the comment behind the value at the current path.
 func (d *dumper) origin() string {
@@ -147,13 +146,4 @@ func (d *dumper) origin() string {
 	origin := d.loaded.Origin(d.path)
 	origin.Column = 0
 	return origin.String()
-}
-
-// originOfMain is the place of the main key of the section at the current path.
-func (d *dumper) originOfMain(k *Key) Origin {
-	main := k.main()
-	if d.loaded == nil || main == nil {
-		return Origin{}
-	}
-	return d.loaded.Origin(append(d.path, main.Name))
 }

@@ -92,7 +92,7 @@ func (e *environment) unknown(name string) error {
 		known = append(known, name)
 	}
 	slices.Sort(known)
-	hint := didYouMean(name, known)
+	hint := DidYouMean(name, known)
 	if hint == "" {
 		hint = "; a key of the file is written as in L7_TIMEOUTS__CONNECT=2s"
 	}

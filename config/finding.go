@@ -9,6 +9,8 @@ type Finding struct {
 	Path []string
 	// Text says what is wrong and what to do, without the place and without any secret.
 	Text string
+	// Other leads to a value that cannot stand beside the one at Path; nil: there is none.
+	Other []string
 }
 
 // Error returns the finding with its path but without a place.

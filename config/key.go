@@ -165,7 +165,7 @@ func (k *Key) main() *Key {
 
 // isShort says that a node of a kind is the short form of a section: its main key's value alone.
 func (k *Key) isShort(kind yaml.Kind) bool {
-	if k.Kind != KindSection || k.main() == nil {
+	if k == nil || k.Kind != KindSection || k.main() == nil {
 		return false
 	}
 	return kind == yaml.ScalarNode || kind == yaml.SequenceNode && k.main().Kind == KindList
@@ -173,9 +173,38 @@ func (k *Key) isShort(kind yaml.Kind) bool {
 
 func (k *Key) isLeaf() bool { return k.Kind > KindList }
 
-// mayStandAlone says that one item, written as a scalar, may stand for a list of it.
-func (k *Key) mayStandAlone() bool {
-	return k.Kind == KindList && (k.Item.Kind == KindWord || k.Item.main() != nil)
+// mayStandAlone says that a node of a kind is one item of a list, which may stand for the list.
+func (k *Key) mayStandAlone(kind yaml.Kind) bool {
+	switch {
+	case k == nil || k.Kind != KindList:
+		return false
+	case kind == yaml.MappingNode:
+		return k.Item.Kind == KindSection
+	}
+	return kind == yaml.ScalarNode && (k.Item.isLeaf() || k.Item.main() != nil)
+}
+
+// byMain says that steps lead from the key through main keys alone, so that a text in its place gives what they lead to.
+func (k *Key) byMain(steps []string) bool {
+	for _, step := range steps {
+		next := k.child(step)
+		if next == nil || k.Kind == KindSection && !next.Main {
+			return false
+		}
+		k = next
+	}
+	return true
+}
+
+// byText says that the environment and the arguments can give what is at path: of a list's item its main key alone.
+func (k *Key) byText(path []string) bool {
+	for i, step := range path {
+		if k != nil && k.Kind == KindList {
+			return k.byMain(path[i:])
+		}
+		k = k.child(step)
+	}
+	return true
 }
 
 // child follows one step of a path, nil where the table ends.

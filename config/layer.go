@@ -113,8 +113,7 @@ func (l *layer) servers(texts []string, origin func(i int, host string) Origin) 
 	for i, text := range texts {
 		host, address, found := strings.Cut(text, "=")
 		if !found || looksLikeUser(host) {
-			err := fmt.Errorf("%s is no HOST[/PREFIX]=ADDRESS, as in example.com=127.0.0.1:8081", shownArgument(text))
-			l.fail(origin(i, ""), nil, err)
+			l.fail(origin(i, ""), nil, noServer(text))
 			continue
 		}
 		l.server(foldHost(host), address, origin(i, host))
@@ -150,12 +149,47 @@ func looksLikeUser(host string) bool {
 	return found && (port == "" || strings.Trim(port, "0123456789") != "")
 }
 
-// shownArgument is an argument as an error may show it: behind a colon could be a password.
-func shownArgument(text string) string {
+// noServer is what is wrong with an argument that is no HOST[/PREFIX]=ADDRESS.
+func noServer(text string) error {
+	if server := withoutScheme(text); server != "" {
+		return fmt.Errorf("a host has no scheme; write %s", server)
+	}
+	return fmt.Errorf("%s is no HOST[/PREFIX]=ADDRESS, as in example.com=127.0.0.1:8081", ShownArgument(text))
+}
+
+// withoutScheme is an argument less the scheme before its host, as a shell takes it; empty: it has none, or is not to be shown.
+func withoutScheme(text string) string {
+	before, rest, _ := strings.Cut(text, "//")
+	host, address, found := strings.Cut(rest, "=")
+	scheme := strings.EqualFold(before, "http:") || strings.EqualFold(before, "https:")
+	if !found || !scheme || looksLikeUser(host) || strings.Contains(host, "@") {
+		return ""
+	}
+	if _, err := ParseAddress(address); err != nil {
+		address = "ADDRESS"
+	}
+	server := word(host + "=" + address)
+	if strings.Contains(host, "*") {
+		server = "'" + server + "'"
+	}
+	return server
+}
+
+// MaskArgument is a quoted argument as an error may show it: behind a colon could be a password.
+func MaskArgument(text string) string {
 	if before, _, found := strings.Cut(text, ":"); found {
-		return quote(before+":...") + " (for a user, write --user " + word(before) + ":PASSWORD)"
+		text = before + ":..."
 	}
 	return quote(text)
+}
+
+// ShownArgument is MaskArgument for what may be a user in the wrong place, and says where it belongs.
+func ShownArgument(text string) string {
+	login, rest, found := strings.Cut(text, ":")
+	if !found || login == "" || strings.HasPrefix(rest, "//") {
+		return MaskArgument(text)
+	}
+	return MaskArgument(text) + " (for a user, write --user " + word(login) + ":PASSWORD)"
 }
 
 // foldHost puts the host of HOST[/PREFIX] in lower case, where upper and lower case are one.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 )
@@ -65,6 +66,9 @@ func parseListenAddress(text string) (ListenAddress, error) {
 		}
 		return ListenAddress{Network: "fd", Addr: strconv.FormatUint(fd, 10)}, nil
 	}
+	if strings.Contains(text, "//") {
+		return ListenAddress{}, errors.New("a listener has no scheme; write ':80' or '127.0.0.1:80', and tls where clients speak it")
+	}
 	if _, err := strconv.Atoi(text); err == nil {
 		return ListenAddress{}, fmt.Errorf("a port stands behind a colon, as in ':%s'", text)
 	}
@@ -77,6 +81,28 @@ func parseListenAddress(text string) (ListenAddress, error) {
 	}
 	port, err := parsePort(portText[1:], 0)
 	return ListenAddress{Network: "tcp", Addr: net.JoinHostPort(host, strconv.Itoa(int(port)))}, err
+}
+
+// takes says that what is sent to the server comes to the listener. Names other than localhost are not looked up, and
+// a listener on all addresses is known by those that every machine has.
+func (l ListenAddress) takes(server Address) bool {
+	if l.Network == "unix" || server.Scheme == "unix" {
+		return l.Network == server.Scheme && l.Addr == server.Path
+	}
+	host, port, err := net.SplitHostPort(l.Addr)
+	if err != nil || server.Port == 0 || port != strconv.Itoa(int(server.Port)) {
+		return false
+	}
+	here, _ := netip.ParseAddr(host)
+	there, _ := netip.ParseAddr(server.Host)
+	local := server.Host == "localhost" || there.IsLoopback() || there.IsUnspecified()
+	switch {
+	case host == server.Host:
+		return true
+	case host == "localhost" || host == "" || here.IsUnspecified():
+		return local
+	}
+	return local && here.IsLoopback() && !there.IsLoopback() // 127.0.0.1 is not 127.0.0.2
 }
 
 // listenerOn is the listener that the key port stands for.

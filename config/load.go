@@ -15,6 +15,7 @@ type Loaded struct {
 	File     string    // the file that was read, empty for none
 	Warnings []Problem // what works but deserves a word
 
+	keys        *Key
 	file        file
 	environment layer
 	arguments   layer
@@ -49,7 +50,8 @@ func Examine(args Args, environ []string) (*Loaded, Problems) {
 }
 
 func examine(args Args, environ []string, read func(name string) ([]byte, error)) (*Loaded, Problems) {
-	l := &loader{keys: Keys(), out: &Loaded{derived: map[string]string{}}}
+	keys := Keys()
+	l := &loader{keys: keys, out: &Loaded{keys: keys, derived: map[string]string{}}}
 	variables, err := readEnvironment(l.keys, environ)
 	if err != nil {
 		return l.out, Problems{{Origin: Origin{Layer: LayerEnvironment}, Text: err.Error()}}
@@ -57,7 +59,7 @@ func examine(args Args, environ []string, read func(name string) ([]byte, error)
 	l.out.environment, l.out.arguments = variables.layer, *readArguments(l.keys, args)
 	l.warnings = variables.warnings()
 	l.out.File = cmp.Or(args.File, variables.config)
-	l.out.file.name = l.out.File
+	l.out.file.name, l.out.file.keys = l.out.File, keys
 	if l.out.File != "" {
 		l.readFile(read, args.File == "")
 	}

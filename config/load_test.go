@@ -140,6 +140,23 @@ func TestLayers(t *testing.T) {
 	f("listen: ['a:81', 'b:81']", "L7_PORT=82", none, "listen.0.address", ":82", "L7_PORT")
 	f("port: 81", "L7_LISTEN=c:81", none, "port", "0", "l7.yml:1:7")
 
+	// The short form gives the address alone: what stands beside it in the section is a default.
+	for _, key := range []string{"tls.certificate", "tls.acme.email", "tls.strict_sni", "mode", "redirect_https"} {
+		value := map[bool]string{true: "false"}[key == "tls.strict_sni" || key == "redirect_https"]
+		f("listen: ':81'", "", none, "listen.0."+key, value, "default")
+		f("listen: [':81']", "", none, "listen.0."+key, value, "default")
+		f("listen: {address: ':81'}", "", none, "listen.0."+key, value, "default")
+		f("", "L7_LISTEN=:81", none, "listen.0."+key, value, "default")
+		f("", "L7_PORT=81", none, "listen.0."+key, value, "default")
+	}
+	f("listen: ':81'", "", none, "listen.0.address", ":81", "l7.yml:1:9")
+	f("listen: {address: ':81'}", "", none, "listen.0.address", ":81", "l7.yml:1:19")
+	f("listen: {address: ':81', tls: self}", "", none, "listen.0.tls.certificate", "self", "l7.yml:1:31")
+	f("listen: {address: ':81', tls: self}", "", none, "listen.0.tls.min_version", "1.2", "default")
+	f("listen: {address: ':81', proxy_protocol: 10.0.0.1}", "", none, "listen.0.proxy_protocol.trusted.0", "10.0.0.1", "l7.yml:1:42")
+	f("listen: {address: ':81', proxy_protocol: [10.0.0.1]}", "", none, "listen.0.proxy_protocol.trusted.0", "10.0.0.1", "l7.yml:1:43")
+	f("", "L7_FORWARDING=via", none, "forwarding.0", "via", "L7_FORWARDING")
+
 	f("debug: true", "", none, "log.level", "debug", "l7.yml:1:8")
 	f("debug: true\nlog: {level: info}", "", none, "log.level", "info", "l7.yml:2:14")
 	f("log: {level: info}", "", Args{Debug: true}, "log.level", "debug", "--debug")
@@ -172,6 +189,7 @@ func TestOriginOfBackends(t *testing.T) {
 	f("default", "l7.yml:1:1", "backends", "z.io")
 	f("default", "l7.yml:1:1", "timeouts", "idle")
 	f("L7_SERVERS", "L7_SERVERS", "backends", "b.io", "servers", "0", "address")
+	f("default", "L7_SERVERS", "backends", "b.io", "servers", "0", "weight")
 	f("default", "L7_SERVERS", "backends", "b.io", "hosts")
 	f(`argument "c.io=..."`, `argument "c.io=..."`, "backends", "c.io", "servers", "1")
 	f(`argument "c.io=..."`, `argument "c.io=..."`, "backends", "c.io")
@@ -312,4 +330,24 @@ func collect(t *testing.T, loaded *Loaded) {
 		}
 	}
 	t.Error("the nodes of the file are still held")
+}
+
+// A conflict was told of at the one or the other of its two places, and the other one was not named.
+func TestFoundBlamesTheLaterOfTwo(t *testing.T) {
+	loaded := mustLoad(t, "backends:\n  b.io: {servers: a, hosts: [a.io]}\n  a.io: {servers: a}", nil, Args{Servers: []string{"c.io=b"}})
+	f := func(want string, path, other []string) {
+		t.Helper()
+		for range 2 {
+			if got := loaded.Found(Finding{Path: path, Other: other, Text: "x"}).Error(); got != want {
+				t.Errorf("got %s\nwant %s", got, want)
+			}
+			path, other = other, path
+		}
+	}
+	host, key := []string{"backends", "b.io", "hosts", "0"}, []string{"backends", "a.io"}
+	f("l7.yml:3:3: backends.a.io: x; first at l7.yml:2:30", host, key)
+	f(`argument "c.io=...": backends.c.io: x; first at l7.yml:3:3`, []string{"backends", "c.io"}, key)
+	if got := loaded.Found(Finding{Path: host, Text: "x"}).Error(); got != "l7.yml:2:30: backends.b.io.hosts[0]: x" {
+		t.Error(got)
+	}
 }

@@ -47,8 +47,9 @@ func (o Origin) String() string {
 // root on, a list's item by its number. Nothing is kept for this but the text of the layers, so the
 // first call after a while parses the file once more.
 func (l *Loaded) Origin(path []string) Origin {
-	origin, complete := l.locate(l.source(path))
-	if !complete {
+	source, derived := l.source(path)
+	origin, complete := l.locate(source)
+	if !complete || derived && !l.keys.byText(path) {
 		return Origin{}
 	}
 	return origin
@@ -57,18 +58,31 @@ func (l *Loaded) Origin(path []string) Origin {
 // Problem gives a finding about the value at path its place. A path that no layer has is placed at
 // the nearest key around it.
 func (l *Loaded) Problem(path []string, text string) Problem {
-	origin, _ := l.locate(l.source(path))
+	source, _ := l.source(path)
+	origin, _ := l.locate(source)
 	return Problem{Origin: origin, Path: path, Text: text}
 }
 
+// Found is Problem for a finding. Of two values that exclude each other it blames the later one, and names the place of the first.
+func (l *Loaded) Found(f Finding) Problem {
+	found := l.Problem(f.Path, f.Text)
+	if f.Other == nil {
+		return found
+	}
+	both := Problems{found, l.Problem(f.Other, f.Text)}
+	both.Sort()
+	both[1].Text += "; first at " + both[0].Origin.String()
+	return both[1]
+}
+
 // source is the key that is written where the value at path is only derived from it.
-func (l *Loaded) source(path []string) []string {
+func (l *Loaded) source(path []string) (source []string, derived bool) {
 	for from, to := range l.derived {
 		if joined := joinPath(path); joined == from || strings.HasPrefix(joined, from+"\x00") {
-			return strings.Split(to, "\x00")
+			return strings.Split(to, "\x00"), true
 		}
 	}
-	return path
+	return path, false
 }
 
 // locate finds the place of path in the highest layer that has it. complete is false where no layer
@@ -76,7 +90,7 @@ func (l *Loaded) source(path []string) []string {
 func (l *Loaded) locate(path []string) (origin Origin, complete bool) {
 	for _, layer := range []*layer{&l.arguments, &l.environment} {
 		if origin, found, complete := layer.locate(path); found {
-			return origin, complete
+			return origin, complete && l.keys.byText(path)
 		}
 	}
 	return l.file.locate(path)
@@ -93,6 +107,7 @@ const delimiter = "\x00"
 type file struct {
 	name string // empty: there is none
 	data []byte
+	keys *Key
 
 	mu    sync.Mutex
 	nodes weak.Pointer[tree]
@@ -121,7 +136,7 @@ func (f *file) locate(path []string) (origin Origin, complete bool) {
 	if tree == nil {
 		return Origin{}, false
 	}
-	node, complete := tree.find(path)
+	node, complete := tree.find(f.keys, path)
 	return Origin{Layer: LayerFile, Name: f.name, Line: node.Line, Column: node.Column}, complete
 }
 
@@ -139,38 +154,48 @@ type tree struct {
 }
 
 // find returns the node of a path: of a scalar or a list's item the value, else the key.
-// complete is false where the path goes on and the node does not.
-func (t *tree) find(path []string) (place *yaml.Node, complete bool) {
+// complete is false where the path goes on and the node does not. k is the root of the table.
+func (t *tree) find(k *Key, path []string) (place *yaml.Node, complete bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	place = t.root
 	value := place
-	for _, step := range path {
-		switch value = target(value); value.Kind {
-		case yaml.MappingNode:
-			name, next := t.child(value, step)
+	for i, step := range path {
+		value = target(value)
+		if list := k.shortList(); list != nil && value.Kind == yaml.SequenceNode && isNumber(step) {
+			k = list // a path may leave out the main key of a short form
+		}
+		switch {
+		case value.Kind == yaml.ScalarNode:
+			return place, k.byMain(path[i:])
+		case k.isShort(value.Kind) && !k.byMain(path[i:i+1]) || k.mayStandAlone(value.Kind) && step != "0":
+			return place, false
+		case k.isShort(value.Kind) || k.mayStandAlone(value.Kind):
+		default:
+			name, next := t.step(value, step)
 			if next == nil {
 				return place, false
 			}
 			place, value = name, next
-		case yaml.SequenceNode:
-			i, err := strconv.Atoi(step)
-			if err != nil {
-				continue // the main key of a section in its short form
-			}
-			if i < 0 || i >= len(value.Content) {
-				return place, false
-			}
-			value = value.Content[i]
-			place = value
-		default:
-			return place, true // a short form stands for all below it
 		}
-		if value.Kind == yaml.ScalarNode || value.Kind == yaml.AliasNode && value.Alias.Kind == yaml.ScalarNode {
+		k = k.child(step)
+		if target(value).Kind == yaml.ScalarNode {
 			place = value
 		}
 	}
 	return place, true
+}
+
+// step finds a mapping's key and its value, or a list's item, which is both; nil if there is none.
+func (t *tree) step(value *yaml.Node, step string) (place, next *yaml.Node) {
+	if value.Kind == yaml.MappingNode {
+		return t.child(value, step)
+	}
+	i, err := strconv.Atoi(step)
+	if err != nil || i < 0 || i >= len(value.Content) {
+		return nil, nil
+	}
+	return value.Content[i], value.Content[i]
 }
 
 // child finds a mapping's key and its value, nil if it has none of that name.

@@ -129,8 +129,8 @@ func cut(text string) string {
 // quote is text from the user as an error shows it.
 func quote(text string) string { return strconv.Quote(cut(text)) }
 
-// didYouMean returns "; did you mean \"weight\"?", or nothing where no known word is near.
-func didYouMean(text string, known []string) string {
+// DidYouMean returns "; did you mean \"weight\"?", or nothing where no known word is near.
+func DidYouMean(text string, known []string) string {
 	best, least := "", 1+max(1, len(text)/3)
 	for _, candidate := range known {
 		if d := distance(text, candidate); d < least {

@@ -94,26 +94,40 @@ func (r *reader) section(n *yaml.Node, k *Key, v reflect.Value) {
 	if !r.expect(n, k, yaml.MappingNode) {
 		return
 	}
-	given, found := false, len(r.problems)
+	given, unknown := false, false
 	content := r.pairs(n)
 	for i := 0; i+1 < len(content); i += 2 {
 		name, value := content[i], content[i+1]
 		r.path = append(r.path, name.Value)
-		if f := k.field(name.Value); f != nil {
+		f := k.field(name.Value)
+		switch {
+		case f != nil:
 			given = given || f.Main
 			r.value(value, f, v.Field(f.index))
-		} else {
+		case len(r.path) > 1 || !strings.HasPrefix(name.Value, foreignKey):
+			unknown = true
 			r.fail(name, unknownKey(name.Value, k))
 		}
 		r.path = r.path[:len(r.path)-1]
 	}
-	if main := k.main(); main != nil && main.Needed && !given && len(r.problems) == found {
-		r.fail(n, main.Name+" is missing; "+main.want())
+	if main := k.main(); main != nil && main.Needed && !given && !unknown { // an unknown key may be the one, misspelled
+		r.path = append(r.path, main.Name)
+		r.fail(n, "the key is missing; "+main.want())
+		r.path = r.path[:len(r.path)-1]
 	}
 }
 
+// foreignKey begins the names of top-level keys that mean nothing to us: a place for anchors, as in Compose files.
+const foreignKey = "x-"
+
 func unknownKey(name string, k *Key) string {
-	if hint := didYouMean(name, k.names()); hint != "" {
+	switch name { // written by tools for which on and off are spellings of true and false
+	case "true":
+		return "unknown key; a YAML 1.1 tool may have made true of on; put quotes around it: 'on'"
+	case "false":
+		return "unknown key; a YAML 1.1 tool may have made false of off; put quotes around it: 'off'"
+	}
+	if hint := DidYouMean(name, k.names()); hint != "" {
 		return "unknown key" + hint
 	}
 	return "unknown key; known here: " + strings.Join(k.names(), ", ")
@@ -154,10 +168,10 @@ func (r *reader) user(login, password *yaml.Node, k *Key, v reflect.Value) {
 	}
 }
 
-// list reads a sequence, or one item alone in its short form. An empty list is nil.
+// list reads a sequence, or one item alone. An empty list is nil.
 func (r *reader) list(n *yaml.Node, k *Key, v reflect.Value) {
 	items := n.Content
-	if n.Kind == yaml.ScalarNode && k.mayStandAlone() {
+	if k.mayStandAlone(n.Kind) {
 		items = []*yaml.Node{n}
 	} else if !r.expect(n, k, yaml.SequenceNode) {
 		return

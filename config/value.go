@@ -4,7 +4,9 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +21,11 @@ func (k *Key) set(v reflect.Value, text string) error {
 		return errors.New("the text is not UTF-8")
 	}
 	if len(k.Enum) > 0 && !slices.Contains(k.Enum, text) {
-		return errors.New("cannot use " + quote(text) + "; " + k.want() + didYouMean(text, k.Enum))
+		hint := DidYouMean(text, k.Enum)
+		if text == "false" && slices.Contains(k.Enum, "off") {
+			hint = "; a YAML 1.1 tool may have made false of off; put quotes around it: 'off'"
+		}
+		return errors.New("cannot use " + quote(text) + "; " + k.want() + hint)
 	}
 	if k.Kind == KindSecret {
 		if err := checkSecret(text); err != nil {
@@ -82,12 +88,21 @@ func parseDuration(text string) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(text)
 	switch {
+	case err != nil && isDuration(anyNumber.ReplaceAllString(text, "1")):
+		return 0, fmt.Errorf("%s is too long; the longest is %dh", quote(text), math.MaxInt64/time.Hour)
 	case err != nil || strings.HasPrefix(text, "+"):
 		return 0, fmt.Errorf("%s is not a duration; want a number with its unit (ms, s, m, h), as in 5s", quote(text))
 	case strings.HasPrefix(text, "-"):
 		return 0, fmt.Errorf("%s is negative; want a duration from 0s up", quote(text))
 	}
 	return d, nil
+}
+
+var anyNumber = regexp.MustCompile(`[0-9]+`)
+
+func isDuration(text string) bool {
+	_, err := time.ParseDuration(text)
+	return err == nil
 }
 
 // formatDuration is time.Duration.String without the zeros at its end: 1m, not 1m0s.

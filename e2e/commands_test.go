@@ -253,6 +253,56 @@ func TestCompletionNamesTheFlags(t *testing.T) {
 	assert.Contains(t, got.stdout, "--origin")
 }
 
+// TestCompletionInBash presses Tab. Where only the dashes of a flag were there nothing came, and behind "--" the command was run.
+func TestCompletionInBash(t *testing.T) {
+	t.Parallel()
+	const tab = `source <("$1" completion bash); shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _l7; echo "${COMPREPLY[*]}"`
+	f := func(want string, words ...string) {
+		t.Helper()
+		got := program{path: "bash", args: append([]string{"-c", tab, "bash", built.l7, built.l7}, words...)}.run(t)
+		require.Zero(t, got.code, got.stderr)
+		assert.Equal(t, want, strings.TrimSpace(got.stdout), "%q", words)
+		assert.Empty(t, got.stderr, "%q", words)
+	}
+	const flags = "--port -p --config -c --user --debug -d --help -h"
+	f(flags+" --version -v", "-")
+	f(flags, "serve", "-")
+	f("--port --config --user --debug --help", "serve", "--")
+	f("--admin --config --json --wait --for --timeout --help", "drain", "--")
+	f("--wait", "drain", "10.0.0.1:80", "--w")
+	f("--port", "--p")
+	f("check", "ch")
+	f("bash zsh fish", "completion", "")
+	f("", "check", "")       // a file
+	f("", "check", "-c", "") // likewise
+	f("", "roll", "api", "--", "ssh", "--")
+}
+
+// TestStandardInputAsConfig is read where it is read once.
+func TestStandardInputAsConfig(t *testing.T) {
+	t.Parallel()
+	f := func(code int, want, config string, args ...string) {
+		t.Helper()
+		got := program{path: built.l7, args: args, stdin: stdin(config)}.run(t)
+		assert.Equal(t, code, got.code, "%q: %s", args, got.stderr)
+		assert.Contains(t, got.stdout+got.stderr, want, "%q", args)
+	}
+	const good = "backends: {a: {servers: ['127.0.0.1:1']}}"
+	f(0, "fine: 1 backend\n", good, "check", "-c", "-")
+	f(1, "/dev/stdin:1:1: prot: unknown key", "prot: 1", "check", "--config=-")
+	f(0, "address: http://127.0.0.1:1\n", good, "dump", "-c", "-")
+	f(0, "outcome     passed on\n", good, "explain", "http://a/", "-c", "-")
+	f(2, "standard input", good, "-c", "-")
+}
+
+// TestNoPasswordOfArguments that stand in the wrong place.
+func TestNoPasswordOfArguments(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--user", "alice:x", "alice:" + secret}, {"check", "alice:" + secret}, {"serve", "--user", "alice", secret, "a=127.0.0.1:1"}} {
+		assert.Equal(t, 2, command(t, args...).code) // no output has the secret
+	}
+}
+
 func TestUsageErrorsExitWith2(t *testing.T) {
 	t.Parallel()
 	f := func(word string, args ...string) {
@@ -268,6 +318,10 @@ func TestUsageErrorsExitWith2(t *testing.T) {
 	f("-nonsense", "check", "--nonsense")
 	f("arguments", "demo", "x")
 	f("port", "demo", "--port", "many")
+	f("l7 demo --help", "demo", "--port", "99999")
+	f("twice", "-p", "80", "-p", "90", "example.com=127.0.0.1:80")
+	f("'*=127.0.0.1:8081'", "127.0.0.1:8081")
+	f("l7 version --help", "version", "x")
 }
 
 // TestFlagWithoutItsValueIsAUsageError, wherever it stands.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -318,6 +319,31 @@ func TestUpgradeKeepsWhatWasSaidAndPromised(t *testing.T) {
 		assert.Equal(t, 1, drained)
 	}
 	l.stop()
+}
+
+// TestUpgradeWithRequiredChecksLosesNoRequest: what the process before has found well serves until the new one has checked for itself.
+func TestUpgradeWithRequiredChecksLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	address := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/healthz" {
+			time.Sleep(200 * time.Millisecond) // a check takes its time
+		}
+	})
+	l := startDynasty(t, run{config: text(listenAnywhere,
+		"backends: {example.com: {servers: ['"+address+"'], health: {path: /healthz, interval: 300ms, rise: 1, required: true}}}")})
+	eventually(t, "the server is well", func() bool { return l.get("http://example.com/").StatusCode == http.StatusOK })
+	d := startLasting(t, l.addr, "http://example.com/")
+	for range 3 {
+		before := d.sent.Load()
+		eventually(t, "requests are answered", func() bool { return d.sent.Load() > before+100 || d.idle() })
+		l.upgrade()
+	}
+	before := d.sent.Load()
+	eventually(t, "requests are answered", func() bool { return d.sent.Load() > before+100 || d.idle() })
+	d.end()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	assert.Empty(t, d.lost)
 }
 
 // TestSocketActivation starts l7 as systemd would: the variables name the process, and the socket is there before it.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"l7/certs"
+	"l7/socket"
 )
 
 // serveSecurely is serve for an https server.
@@ -75,5 +76,42 @@ func TestStaleConnectionsUnderTLS(t *testing.T) {
 			ask()
 			require.EqualValues(t, 2, s.Opened())
 		})
+	}
+}
+
+// TestATunnelOfTLSOnBothSidesEnds: when both sides have said that they are done, nothing is waited for. A socket under TLS does not hang up with that,
+// and both directions watched for it for ever.
+func TestATunnelOfTLSOnBothSidesEnds(t *testing.T) {
+	s := serveSecurely(t, func(c *tls.Conn) {
+		readN(c, len(getHead))
+		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.Copy(c, c)
+		_ = c.CloseWrite()
+		_, _ = c.NetConn().Read(make([]byte, 1)) // the socket stays until l7 closes it
+	})
+	certificate, err := certs.SelfSigned([]string{"127.0.0.1"}, time.Now())
+	require.NoError(t, err)
+	client := newClient(t)
+	client.sock = socket.New(tls.Server(client.sock.Lean(), &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}))
+	far := tls.Client(client.far, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12})
+	x := request(New(), client, getHead, Incoming{})
+	x.Upgrade = []byte("websocket")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := s.Do(x); err == nil {
+			x.Tunnel([]byte("H"), nil)
+			x.Finish()
+		}
+	}()
+	_, _ = io.WriteString(far, "ping")
+	require.NoError(t, far.CloseWrite())
+	got, err := io.ReadAll(far)
+	require.NoError(t, err)
+	require.Equal(t, "Hping", string(got))
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		t.Fatal("the tunnel goes on")
 	}
 }

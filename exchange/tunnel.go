@@ -29,8 +29,9 @@ func (x *Exchange) Tunnel(head, early []byte) (toClient, toServer int64) {
 	x.freeBuffer() // a tunnel can be silent for long
 	var last atomic.Int64
 	last.Store(int64(time.Since(tunnelEpoch)))
-	up := lane{src: client, dst: x.conn.Conn, x: x, last: &last}
-	down := lane{src: x.conn.Conn, dst: client, x: x, last: &last}
+	var ends atomic.Int32
+	up := lane{src: client, dst: x.conn.Conn, x: x, last: &last, ends: &ends}
+	down := lane{src: x.conn.Conn, dst: client, x: x, last: &last, ends: &ends}
 	ended := make(chan struct{})
 	go func() {
 		up.run()
@@ -48,14 +49,16 @@ type lane struct {
 	src, dst *socket.Conn
 	x        *Exchange
 	last     *atomic.Int64 // when a byte last went either way
+	ends     *atomic.Int32 // how many directions have ended in order
 	bytes    int64
 }
 
 // run copies until the source ends, which is passed on as a half-close, or something fails, which ends both directions.
-// A source that has ended is watched on: when it is gone altogether the other direction leads nowhere, and may be silent for long.
+// A source that has ended is watched on: when it is gone altogether the other direction leads nowhere, and may be silent for long. When both
+// directions have ended nothing is left to watch, and under TLS nobody would tell: its end is no end of the socket.
 func (l *lane) run() {
 	err := l.copy()
-	if errors.Is(err, io.EOF) && l.dst.CloseWrite() == nil {
+	if errors.Is(err, io.EOF) && l.dst.CloseWrite() == nil && l.ends.Add(1) < 2 {
 		if !l.src.CanWatch() {
 			return
 		}

@@ -159,8 +159,11 @@ func (ss *session) logAnswer(why cause.Cause, err error) {
 	if why.Side() == cause.Self {
 		event = s.log.Error()
 	}
-	ss.describe(event).Str("cause", why.String()).Int("status", why.Status()).AnErr("error", err).
-		Array("attempts", attempts(ss.request.Attempts())).Msg("request not passed on")
+	event = ss.describe(event).Str("cause", why.String()).Int("status", why.Status()).AnErr("error", err)
+	if list := attempts(ss.request.Attempts()); len(list) > 0 {
+		event = event.Array("attempts", list)
+	}
+	event.Msg("request not passed on")
 }
 
 // attempts are logged one by one: whom was asked, what came of it, and how long it took.

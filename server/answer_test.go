@@ -115,3 +115,14 @@ func TestTheAccessLogKnowsNoConnectingOfOthers(t *testing.T) {
 	require.Contains(t, lines[1], `"attempts":0`)
 	require.Contains(t, lines[1], `"connect_ms":0.000`)
 }
+
+// What was given to no server has no attempts in the log. A bug had an empty list of them with every 401, 403 and 404.
+func TestTheLogHasAttemptsWhereThereWereAny(t *testing.T) {
+	p := inFront(t, replying(t, plainOK), "\n  b: {servers: []}\n")
+	c := p.dial()
+	c.send("GET / HTTP/1.1\r\nHost: b\r\nConnection: close\r\n\r\n")
+	require.Equal(t, 503, c.readReply("GET").StatusCode)
+	p.settle()
+	require.Contains(t, p.log.String(), `"cause":"no_server"`)
+	require.NotContains(t, p.log.String(), `"attempts"`)
+}

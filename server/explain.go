@@ -2,39 +2,75 @@ package server
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
 	"l7/auth"
 	"l7/balancer"
 	"l7/cause"
+	"l7/config"
 	"l7/exchange"
 	"l7/http1"
+	"l7/route"
 )
 
 // Question is a request that has not been made.
 type Question struct {
+	Scheme string     // https, or http where empty: it says by which listener the request comes
+	Port   string     // likewise; that of the scheme where empty
 	Method string     // GET where empty
 	Host   string     // with its port, if any
 	Target string     // path and query; / where empty
 	Fields []string   // further header lines, as in "Cookie: a=b"
-	From   netip.Addr // of the client; 127.0.0.1 where it is not valid
+	From   netip.Addr // of the client; where it is not valid 127.0.0.1, or nobody on a unix socket
+
+	// ByConfig goes by what the config says alone: whatever is known of servers and rates by now counts for nothing.
+	ByConfig bool
+}
+
+// NewQuestion asks about the request that clients make of a URL: credentials in it become an Authorization field, unless there is one, and a
+// Host field takes the place of its host.
+func NewQuestion(method string, u *url.URL, fields []string) Question {
+	q := Question{Scheme: u.Scheme, Port: u.Port(), Method: method, Host: u.Host, Target: u.RequestURI()}
+	isNamed, isKnown := false, u.User == nil
+	for _, field := range fields {
+		name, value, _ := strings.Cut(field, ":")
+		if strings.EqualFold(name, "host") && !isNamed {
+			q.Host, isNamed = strings.TrimSpace(value), true
+			continue
+		}
+		isKnown = isKnown || strings.EqualFold(name, "authorization")
+		q.Fields = append(q.Fields, field)
+	}
+	if !isKnown {
+		password, _ := u.User.Password()
+		login := u.User.Username() + ":" + password
+		q.Fields = append(q.Fields, "Authorization: Basic "+base64.StdEncoding.EncodeToString([]byte(login)))
+	}
+	return q
 }
 
 // Decision is what a snapshot makes of a request, up to the servers that it would be tried at, in their order.
 type Decision struct {
 	Request   string       `json:"request"`
+	Listener  string       `json:"listener,omitempty"` // by which the request comes, and why, where it could not be the one for its scheme
 	Client    string       `json:"client"`             // the address that counts as the client's
 	Backend   string       `json:"backend,omitempty"`  // where the request leads, also when it may not go there
 	Login     string       `json:"login,omitempty"`    // who it is from
-	Auth      string       `json:"auth"`               // none wanted, accepted, refused, or not known
+	Auth      string       `json:"auth"`               // not asked, none wanted, accepted, refused, or not known
 	RateLimit string       `json:"rate_limit"`         // none, passes, or exceeded
 	Status    int          `json:"status"`             // what l7 answers by itself; 200: it passes the request on
 	Cause     string       `json:"cause"`              // why; ok: it passes the request on
 	Error     string       `json:"error,omitempty"`    // more about the cause
+	Queue     string       `json:"queue,omitempty"`    // that the request waits in before it is passed on
 	Added     []string     `json:"added,omitempty"`    // header lines that the server gets and the client has not sent
 	Removed   []string     `json:"removed,omitempty"`  // header lines that the client has sent and the server does not get
 	Policy    string       `json:"policy,omitempty"`   // by which a server is picked
@@ -58,84 +94,181 @@ type NamedLimit struct {
 	Limit string `json:"limit"`
 }
 
-// Explain decides about a request that has not been made, with the code that decides about real ones, and changes nothing. The
-// error is one of the question.
+// Explain decides about a request that has not been made, with the code that decides about real ones, and changes nothing. One that cannot be
+// read is answered too, and so decided about; the error is of a question that is more than one request.
 func (s *Snapshot) Explain(q Question) (*Decision, error) {
-	ss, raw, err := s.imagine(q)
-	if err != nil {
-		return nil, err
-	}
-	d := &Decision{Request: strings.TrimSpace(string(bytes.SplitN(raw, []byte("\r\n"), 2)[0])), Client: ss.client(), Auth: "none wanted", RateLimit: "none"}
-	host, v := ss.readable()
-	if v.cause != cause.None {
-		d.refuse(v)
+	c, name := s.imagine(q)
+	ss := &session{snapshot: s, conn: c}
+	ss.renew()
+	raw := q.head()
+	d := &Decision{Request: strings.TrimSpace(string(bytes.SplitN(raw, []byte("\r\n"), 2)[0])), Listener: name, Client: c.peer.text, Auth: "not asked", RateLimit: "none"}
+	if q.Scheme != "https" && c.secure && q.Port != "" && q.Port == c.listener.port {
+		d.refuse(verdict{cause: cause.BadRequest, err: errPlainOnTLS})
 		return d, nil
 	}
-	to := s.route(host, ss.req.Path())
-	if to.backend != nil {
-		d.Backend = to.backend.Name()
-		if !to.backend.admits(ss) {
-			d.refuse(verdict{cause: cause.Forbidden})
-			return d, nil
-		}
-		if !d.limited(to.backend, ss) {
-			d.refuse(verdict{cause: cause.RateLimited})
-			return d, nil
-		}
-	}
-	if !d.knows(s.usersOf(to), ss.req.Value(http1.Authorization)) {
-		d.refuse(verdict{cause: cause.Unauthorized})
+	n, err := ss.req.Parse(raw, s.limits)
+	var bad *http1.Error
+	switch {
+	case errors.As(err, &bad):
+		d.refuse(verdict{cause: causeOfHead(err), err: errors.New(bad.Reason)})
 		return d, nil
+	case n < len(raw):
+		return nil, fmt.Errorf("cannot read the request: the header ends before its end, at byte %d", n)
 	}
-	d.refuse(to.verdict(d.Login))
-	if to.backend != nil {
-		d.pass(ss, to.backend)
+	d.Client = ss.client()
+	ss.imagineID()
+	v := d.decide(ss, q.ByConfig)
+	d.refuse(v)
+	if v.backend != nil {
+		d.pass(ss, v.backend, q.ByConfig)
 	}
 	return d, nil
 }
 
-// imagine is a session that has received the request of a question.
-func (s *Snapshot) imagine(q Question) (*session, []byte, error) {
-	if !q.From.IsValid() {
-		q.From = netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	}
-	if q.Method == "" {
-		q.Method = "GET"
-	}
-	if q.Target == "" {
-		q.Target = "/"
-	}
-	raw := []byte(q.Method + " " + q.Target + " HTTP/1.1\r\nHost: " + q.Host + "\r\n")
+var (
+	errPlainOnTLS = errors.New("plain HTTP on a listener that wants TLS")
+	errListener   = errors.New("allow and deny of the listener")
+	errBackend    = errors.New("allow and deny of the backend")
+)
+
+// head is the request's.
+func (q *Question) head() []byte {
+	method, target := cmp.Or(q.Method, "GET"), cmp.Or(q.Target, "/")
+	raw := []byte(method + " " + target + " HTTP/1.1\r\nHost: " + q.Host + "\r\n")
 	for _, field := range q.Fields {
 		raw = append(append(raw, field...), "\r\n"...)
 	}
-	raw = append(raw, "\r\n"...)
-	from := net.TCPAddrFromAddrPort(netip.AddrPortFrom(q.From, 0))
-	ss := &session{snapshot: s, conn: &conn{peer: newPeer(from), listener: newListener()}}
-	ss.renew()
-	n, err := ss.req.Parse(raw, s.limits)
-	if err == nil && n < len(raw) {
-		err = fmt.Errorf("the header ends before its end, at byte %d", n)
+	return append(raw, "\r\n"...)
+}
+
+// imagine is a connection that the request could come by, and the name of its listener.
+func (s *Snapshot) imagine(q Question) (c *conn, name string) {
+	l, why := q.listener(s.source.cfg.Listen)
+	c = &conn{listener: newListener(), peer: q.peer(l), secure: l.TLS.On()}
+	c.listener.port = portIn(l.Address)
+	c.listener.rules.Store(&Rules{Allow: l.Allow, Deny: l.Deny, Redirect: l.RedirectHTTPS})
+	if name = l.Address.String(); c.secure {
+		name += ", TLS"
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("cannot read the request: %w", err)
+	return c, name + why
+}
+
+// peer is the client. On a unix socket it has no address, unless something in front of l7 tells one.
+func (q *Question) peer(l *config.Listener) peer {
+	switch {
+	case q.From.IsValid():
+		return newPeer(net.TCPAddrFromAddrPort(netip.AddrPortFrom(q.From, 0)))
+	case l.Address.Network == "unix":
+		return newPeer(&net.UnixAddr{})
 	}
-	return ss, raw, nil
+	return newPeer(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+}
+
+// unknownPort stands for the port of a listener whose address does not tell it.
+const unknownPort = "(that of the socket)"
+
+// portIn is the port in an address; empty for a unix socket.
+func portIn(address config.ListenAddress) string {
+	_, port, _ := net.SplitHostPort(address.Addr)
+	switch {
+	case address.Network == "unix":
+		return ""
+	case address.Network == "tcp" && port != "0":
+		return port
+	}
+	return unknownPort
+}
+
+// listener is the one that the request comes by: of its scheme and port, its port, its scheme, or else the first; a config has one at least.
+// why says what is to be said of one that is not of its scheme.
+func (q *Question) listener(all []config.Listener) (chosen *config.Listener, why string) {
+	isSecure, usual := q.Scheme == "https", "80"
+	if isSecure {
+		usual = "443"
+	}
+	port := cmp.Or(q.Port, usual)
+	hasPort := func(l config.Listener) bool { return portIn(l.Address) == port }
+	speaks := func(l config.Listener) bool { return l.TLS.On() == isSecure }
+	for _, fits := range []func(config.Listener) bool{
+		func(l config.Listener) bool { return hasPort(l) && speaks(l) },
+		func(l config.Listener) bool { return hasPort(l) && q.Port != "" },
+		speaks,
+		func(config.Listener) bool { return true },
+	} {
+		if i := slices.IndexFunc(all, fits); i >= 0 {
+			chosen = &all[i]
+			break
+		}
+	}
+	switch {
+	case speaks(*chosen):
+	case isSecure:
+		why = "; it speaks no TLS: for https that has to end in front of it"
+	case q.Port == "" || !hasPort(*chosen): // or it is answered so
+		why = "; no listener is plain"
+	}
+	return chosen, why
+}
+
+// imagineID finds the request id that a trusted client gives. In the place of one that would be made there is a word for it.
+func (ss *session) imagineID() {
+	if !ss.snapshot.forwarding.requestID {
+		return
+	}
+	if ss.requestID(); !bytes.Equal(ss.id, ss.req.Value(http1.XRequestID)) {
+		ss.id = []byte("(made anew for each request)")
+	}
+}
+
+// decide is session.decide without what leaves a trace.
+func (d *Decision) decide(ss *session, byConfig bool) verdict {
+	host, v := ss.readable()
+	if v.cause != cause.None {
+		return v
+	}
+	to := ss.snapshot.route(host, ss.req.Path())
+	if to.backend != nil {
+		d.Backend = to.backend.Name()
+	}
+	switch why := ss.gate(); why {
+	case cause.None:
+	case cause.Redirected:
+		return verdict{cause: why, err: errors.New("to " + string(ss.appendHTTPS(nil)))}
+	case cause.Forbidden:
+		return verdict{cause: why, err: errListener}
+	default:
+		return verdict{cause: why}
+	}
+	switch {
+	case to.backend != nil && !to.backend.admits(ss):
+		return verdict{cause: cause.Forbidden, err: errBackend}
+	case to.backend != nil && !d.limited(to.backend, ss, byConfig):
+		return verdict{cause: cause.RateLimited}
+	case !d.knows(ss.snapshot.usersOf(to), ss.req.Value(http1.Authorization)):
+		return verdict{cause: cause.Unauthorized}
+	}
+	if v = to.verdict(d.Login); v.cause == cause.AmbiguousPath {
+		v.err = errors.New(strings.TrimPrefix(to.err.Error(), route.ErrAmbiguousPath.Error()+": "))
+	}
+	return v
 }
 
 func (d *Decision) refuse(v verdict) {
-	d.Cause, d.Status = v.cause.String(), v.cause.Status()
+	d.Cause, d.Status, d.Error = v.cause.String(), v.cause.Status(), ""
 	if v.err != nil {
 		d.Error = v.err.Error()
 	}
 }
 
 // limited is true when the rate limit lets the request pass.
-func (d *Decision) limited(b *backend, ss *session) bool {
+func (d *Decision) limited(b *backend, ss *session, byConfig bool) bool {
 	if b.limiter == nil {
 		return true
 	}
 	d.RateLimit = "passes"
+	if byConfig {
+		return true
+	}
 	_, ok := b.limiter.Peek(ss.limitKey(b), now())
 	if !ok {
 		d.RateLimit = "exceeded"
@@ -146,6 +279,7 @@ func (d *Decision) limited(b *backend, ss *session) bool {
 // knows is true for somebody who may pass. A password that would take work to verify is not verified.
 func (d *Decision) knows(users *auth.Users, authorization []byte) bool {
 	if users == nil {
+		d.Auth = "none wanted"
 		return true
 	}
 	login, verdict := users.Peek(authorization)
@@ -161,24 +295,74 @@ func (d *Decision) knows(users *auth.Users, authorization []byte) bool {
 	return verdict != auth.Refused
 }
 
-// pass fills in what would be sent, and to whom.
-func (d *Decision) pass(ss *session, b *backend) {
+// pass fills in what would be sent, and to whom, or why to nobody.
+func (d *Decision) pass(ss *session, b *backend, byConfig bool) {
+	if limit := ss.snapshot.bodyLimit; limit > 0 && ss.req.ContentLength > limit {
+		d.refuse(verdict{cause: cause.BodyTooLarge, err: fmt.Errorf("Content-Length is more than %d (limits.body)", limit)})
+		return
+	}
 	sent := ss.appendRequestHead(nil, ss.upgradeTo(b), false)
 	d.Removed, d.Added = difference(ss.req.Bytes(), sent)
 	ss.request.Key, ss.request.Stuck = b.key(ss), ss.stuck(b)
 	d.Policy = b.Policy()
-	for _, c := range b.Candidates(ss.request) {
-		d.Servers = append(d.Servers, candidate(c))
+	candidates := b.Candidates(ss.request)
+	for i, c := range candidates {
+		d.Servers = append(d.Servers, candidate(i, c, byConfig))
 	}
-	t := ss.snapshot.exchange
-	d.Timeouts = timeouts(t, ss.snapshot.timeouts.Request)
-	if len(b.Members()) == 0 {
-		d.refuse(verdict{cause: cause.NoServer})
+	d.Timeouts = timeouts(ss.snapshot.exchange, ss.snapshot.timeouts.Request)
+	cfg := ss.snapshot.source.cfg.Backends[b.Name()]
+	if byConfig {
+		d.refuse(verdict{cause: configured(cfg.Servers)})
+		return
 	}
+	d.await(b, candidates, cfg.Queue)
 }
 
-func candidate(c balancer.Candidate) Candidate {
-	return Candidate{c.Member.Address().String(), string(c.State), c.Weight, c.InFlight, c.Backup, c.Reason}
+// candidate is the i-th one as it is shown. Where the state of servers is left out, so are checks that have not ended.
+func candidate(i int, c balancer.Candidate, byConfig bool) Candidate {
+	reason := c.Reason
+	switch {
+	case i > 0 && c.State == balancer.Available && !c.Backup:
+		reason = "next"
+	case byConfig && c.State == balancer.Unchecked:
+		reason = "once a check has found it healthy"
+	}
+	return Candidate{c.Member.Address().String(), string(c.State), c.Weight, c.InFlight, c.Backup, reason}
+}
+
+// configured is why no server could ever be asked, by the config.
+func configured(servers []config.Server) cause.Cause {
+	switch {
+	case len(servers) == 0:
+		return cause.NoServer
+	case !slices.ContainsFunc(servers, func(s config.Server) bool { return s.Weight > 0 }):
+		return cause.Unavailable
+	}
+	return cause.None
+}
+
+// await says what becomes of a request that no server would be asked to answer just now, as Backend.Do does: it waits in the queue where a
+// server is merely full, or there is none that could be waited for.
+func (d *Decision) await(b *backend, candidates []balancer.Candidate, queue config.Queue) {
+	isAsked := slices.ContainsFunc(candidates, func(c balancer.Candidate) bool { return !strings.HasPrefix(c.Reason, "passed over") })
+	isFull := slices.ContainsFunc(candidates, func(c balancer.Candidate) bool { return c.State == balancer.Full })
+	waiting := b.Waiting()
+	switch {
+	case isAsked && waiting == 0:
+	case len(candidates) == 0 && b.Unresolved() != nil:
+		d.refuse(verdict{cause: cause.NameUnresolved, err: b.Unresolved()})
+	case len(candidates) == 0:
+		d.refuse(verdict{cause: cause.NoServer})
+	case !isAsked && !isFull:
+		d.refuse(verdict{cause: cause.Unavailable})
+	case waiting >= queue.Length:
+		d.refuse(verdict{cause: cause.Full})
+	default:
+		d.Queue = fmt.Sprintf("all servers are full; %d wait before it", waiting)
+		if queue.Timeout > 0 {
+			d.Queue += fmt.Sprintf("; 503 (%s) after %s", cause.QueueTimeout, queue.Timeout)
+		}
+	}
 }
 
 func timeouts(t exchange.Timeouts, request time.Duration) []NamedLimit {

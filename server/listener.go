@@ -113,7 +113,7 @@ func (s *Server) Open(want []Listen) (*Opening, error) {
 		}
 		socket, err := s.listen(w)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("cannot listen on %q: %w%s", address, err, s.holderOf(address, err)))
+			problems = append(problems, fmt.Errorf("cannot listen on %q: %w%s", address, err, s.wayOut(address, err)))
 			continue
 		}
 		l := newListener()
@@ -129,6 +129,15 @@ func (s *Server) Open(want []Listen) (*Opening, error) {
 		return nil, errors.Join(problems...)
 	}
 	return o, nil
+}
+
+// wayOut says what to do about an address that cannot be had, where that is known.
+func (s *Server) wayOut(address config.ListenAddress, err error) string {
+	_, port, _ := net.SplitHostPort(address.Addr)
+	if n, _ := strconv.Atoi(port); errors.Is(err, syscall.EACCES) && 0 < n && n < 1024 {
+		return "; ports below 1024 need root, CAP_NET_BIND_SERVICE or net.ipv4.ip_unprivileged_port_start"
+	}
+	return s.holderOf(address, err)
 }
 
 // holderOf tells when the one that holds a port or a path is l7 itself, in another form of the address. The system

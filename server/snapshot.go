@@ -84,7 +84,7 @@ type Parts struct {
 
 // NewSnapshot builds a snapshot. On findings nothing is kept of it; otherwise Close gives back what it holds.
 func NewSnapshot(cfg *config.Config, parts Parts) (*Snapshot, []config.Finding) {
-	b := builder{cfg: cfg, parts: parts, snapshot: newSnapshot(cfg), keys: make(map[route.Key]string, len(cfg.Backends))}
+	b := builder{cfg: cfg, parts: parts, snapshot: newSnapshot(cfg), keys: make(map[route.Key][]string, len(cfg.Backends))}
 	if len(cfg.Users) > 0 {
 		b.snapshot.users = b.compileUsers(cfg.Users, "users")
 	}
@@ -174,7 +174,7 @@ type builder struct {
 	parts    Parts
 	snapshot *Snapshot
 	users    map[string]*auth.Users // by backend, only those with users of their own
-	keys     map[route.Key]string   // what leads somewhere already, and to which backend
+	keys     map[route.Key][]string // what leads somewhere already, and where it stands in the config
 	findings []config.Finding
 
 	transports map[string]exchange.Transport // by backend, only those with https servers
@@ -278,11 +278,15 @@ func (b *builder) rules(index int, name string) []route.Rule {
 
 // rule appends a rule, unless its key leads to a backend already.
 func (b *builder) rule(rules []route.Rule, key route.Key, index int, path ...string) []route.Rule {
-	if first, twice := b.keys[key]; twice {
-		b.find(fmt.Sprintf("%s is the same host and path as backend %q has; keep one of them", key, first), path...)
+	if other, twice := b.keys[key]; twice {
+		text := fmt.Sprintf("backends %q and %q have the same host and path, %s; keep one of them", other[1], path[1], key)
+		if other[1] == path[1] {
+			text = fmt.Sprintf("the backend has the same host and path, %s, twice; keep one of them", key)
+		}
+		b.findings = append(b.findings, config.Finding{Path: path, Text: text, Other: other})
 		return rules
 	}
-	b.keys[key] = path[1]
+	b.keys[key] = path
 	return append(rules, route.Rule{Key: key, Backend: index})
 }
 

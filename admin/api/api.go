@@ -38,6 +38,7 @@ type Status struct {
 	Total       Traffic   `json:"total"`    // of all backends, and of requests that led to none
 	Backends    []Backend `json:"backends"` // by name
 	LogDropped  uint64    `json:"log_dropped,omitempty"`
+	ReadOnly    bool      `json:"read_only,omitempty"` // there are no admin.users: admin.listen, and the page there, change nothing
 	// Certificates are those that clients are shown.
 	Certificates []Certificate `json:"certificates,omitempty"`
 }
@@ -74,8 +75,8 @@ type Point struct {
 type Backend struct {
 	Name    string   `json:"name"`
 	Policy  string   `json:"policy"`
-	State   string   `json:"state"`             // up, or down: no server is available
-	Problem string   `json:"problem,omitempty"` // a name that stands for no server, and why
+	State   string   `json:"state"`             // up, or down: no server would be given a request
+	Problem string   `json:"problem,omitempty"` // why it is down, or a name that stands for no server
 	Traffic Traffic  `json:"traffic"`
 	Retries uint64   `json:"retries"`
 	Waiting int      `json:"waiting"` // requests in the queue
@@ -85,10 +86,11 @@ type Backend struct {
 // Server is one server of a backend.
 type Server struct {
 	Address     string    `json:"address"`
-	State       string    `json:"state"`            // available, weight 0, draining, not checked yet, unhealthy, ejected, full
-	Reason      string    `json:"reason,omitempty"` // of the last change of its state
-	Changed     time.Time `json:"changed,omitzero"` // when that was
-	Check       *Check    `json:"check,omitempty"`  // the last active check; nil: there was none
+	State       string    `json:"state"`                  // available, weight 0, draining, not checked yet, unhealthy, ejected, full
+	Reason      string    `json:"reason,omitempty"`       // of the last change of its state
+	Changed     time.Time `json:"changed,omitzero"`       // when that was
+	Check       *Check    `json:"check,omitempty"`        // the last active check; nil: there was none
+	LastFailure *Failure  `json:"last_failure,omitempty"` // the last attempt; nil: it did not fail
 	Weight      int       `json:"weight"`
 	Backup      bool      `json:"backup,omitempty"`
 	Drained     bool      `json:"drained,omitempty"` // by command
@@ -105,8 +107,20 @@ type Server struct {
 
 // Check is what came of one active check.
 type Check struct {
-	Time   time.Time `json:"time"`             // when it began
-	Reason string    `json:"reason,omitempty"` // why the server is not well; empty: it is
+	Time     time.Time `json:"time"`             // when it began
+	Interval float64   `json:"interval_seconds"` // until about the next one
+	Reason   string    `json:"reason,omitempty"` // why the server is not well; empty: it is
+}
+
+// IsFailing is true for a server that gets requests and has failed the last one.
+func (s *Server) IsFailing() bool {
+	return s.LastFailure != nil && (s.State == "available" || s.State == "full")
+}
+
+// Failure is an attempt that failed.
+type Failure struct {
+	Time   time.Time `json:"time"`
+	Reason string    `json:"reason"` // the cause, and what happened
 }
 
 // Event is something that somebody at night wants to know of.

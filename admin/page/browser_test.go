@@ -132,7 +132,86 @@ func TestPageSaysWhyItMayNot(t *testing.T) {
 	tab.Click("#dialog-confirm")
 	tab.AwaitText("#dialog-error", "without a login nothing but GET is allowed here")
 	tab.AwaitText("#dialog-error", "admin.users")
+	assert.NotContains(t, pagetest.Eval[string](tab, `document.getElementById("dialog-error").textContent`), "explain", "that may be asked without a login")
 	tab.Quiet("403")
+}
+
+// Where nothing may be changed the buttons that would say so before anybody has confirmed anything, to those who cannot hover over them too. A bug
+// had them ask first and refuse then.
+func TestPageThatMayOnlyLook(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, typical())
+	f.set(func() { f.status.ReadOnly = true })
+	tab := open(t, f, 1400, 1000)
+	tab.Await("the button is there", drainButton)
+	for _, button := range []string{drainButton, `document.getElementById("reload")`} {
+		tab.Await("it is off", button+`.ariaDisabled === "true"`)
+		assert.Contains(t, pagetest.Eval[string](tab, button+`.title`), "admin.users")
+		pagetest.Eval[bool](tab, button+`.focus(), document.activeElement === `+button)
+		tab.Press(kb.Enter)
+		tab.AwaitText("#dialog", "Nothing can be changed here")
+		tab.AwaitText("#dialog", "l7 drain, l7 undrain, l7 reload")
+		assert.True(t, pagetest.Eval[bool](tab, `document.getElementById("dialog-confirm").hidden`))
+		tab.Press(kb.Escape)
+		tab.Await("the dialog is closed", `!dialog.open`)
+	}
+	f.set(func() { f.status.ReadOnly = false })
+	tab.Await("it is on", drainButton+`.ariaDisabled === null && `+drainButton+`.title === ""`)
+	pagetest.Eval[bool](tab, drainButton+`.click(), true`)
+	tab.AwaitText("#dialog", "Drain 10.0.3.12:8080 of shop.example.com?")
+	assert.Empty(t, f.asked)
+	tab.Quiet()
+}
+
+// Who drains the last server that takes requests is told what that means. A bug had the page ask as of any other.
+func TestPageWarnsOfTheLastServer(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, typical())
+	last := `[...document.querySelectorAll(".drain")].find((b) => b.textContent.includes("10.0.5.22:9000"))`
+	tab := open(t, f, 1400, 1000)
+	tab.Await("the button is there", last)
+	const warning = "No other server of search.example.com takes requests"
+	ask := func() string {
+		pagetest.Eval[bool](tab, last+`.click(), true`)
+		tab.AwaitText("#dialog", "Drain 10.0.5.22:9000 of search.example.com?")
+		text := pagetest.Eval[string](tab, `dialog.innerText`)
+		tab.Press(kb.Escape)
+		tab.Await("the dialog is closed", `!dialog.open`)
+		return text
+	}
+	assert.NotContains(t, ask(), warning, "one that is full is there")
+	f.set(func() { f.status.Backends[1].Servers[0].State = "ejected" })
+	tab.AwaitText(".servers", "ejected")
+	assert.Contains(t, ask(), warning)
+	tab.Quiet()
+}
+
+// A backend that is down says why, and a server that takes requests and fails them how. A bug showed both in green.
+func TestPageSaysWhatFails(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, typical())
+	f.set(func() {
+		f.status.Backends[0].Problem = "no server is available; requests are answered 503 (all_down: fail)"
+		search := &f.status.Backends[1]
+		search.Problem = "cannot resolve nowhere.test: no such host"
+		for i := range search.Servers {
+			search.Servers[i].State = "available"
+			search.Servers[i].LastFailure = &api.Failure{Time: time.Now().Add(-3 * time.Second), Reason: "connect_refused: connection refused"}
+		}
+	})
+	tab := open(t, f, 1400, 1000)
+	row := func(name string) string {
+		return fmt.Sprintf(`[...document.querySelectorAll(".servers tr")].find((row) => row.querySelector("th").textContent.includes(%q)).querySelector(".state")`, name)
+	}
+	tab.Await("why it is down", row("legacy.example.com")+`.textContent.includes("no server is available; requests are answered 503")`)
+	tab.Await("the name", row("search.example.com")+`.textContent.includes("2 of 2 available, 2 failing, 4 waiting: cannot resolve nowhere.test: no such host")`)
+	tab.Await("the failure", row("10.0.5.21:9000")+`.textContent.match(/failed \d+ s ago: connect_refused: connection refused/)`)
+	for _, name := range []string{"search.example.com", "10.0.5.21:9000"} {
+		assert.Equal(t, "wait", pagetest.Eval[string](tab, row(name)+`.querySelector(".badge").dataset.tone`), name)
+	}
+	f.set(func() { f.status.Backends[1].Servers[0].LastFailure = nil })
+	tab.Await("one answers", row("search.example.com")+`.textContent.includes("1 failing") && `+row("search.example.com")+`.querySelector(".badge").dataset.tone === "good"`)
+	tab.Quiet()
 }
 
 func TestPageReloadShowsProblems(t *testing.T) {

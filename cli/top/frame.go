@@ -143,7 +143,7 @@ func (m *Model) trafficLine() string {
 	}
 	rate := perSecond(t.Rate) + " req/s"
 	if m.width < common {
-		return fit(m.width, rate, errors, "p99 "+millis(t.P99), dropped, "p50 "+millis(t.P50), fmt.Sprintf("conns %d", s.Connections))
+		return fit(m.width, rate, errors, "p99 "+millis(t.P99), dropped, fmt.Sprintf("conns %d", s.Connections))
 	}
 	return fit(m.width, rate, errors, "p50 "+millis(t.P50), "p99 "+millis(t.P99), dropped, words.Count(s.Connections, "connection"), fmt.Sprintf("%d in flight", t.InFlight))
 }

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -166,4 +167,33 @@ func TestFiguresFitTheirColumns(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A backend that is down says why in the place of its traffic, and a server that fails how.
+func TestWhyIsShown(t *testing.T) {
+	v := newView(t, 180, 40)
+	status := fixedStatus()
+	status.Backends[0].Servers[0].LastFailure = &api.Failure{Time: noon.Add(-3 * time.Second), Reason: "connect_refused: \x1b[2J refused"}
+	status.Backends[1].Problem = "no server is available"
+	v.fake.status = status
+	v.look(noon)
+	frame := strings.Join(v.frame(), "\n")
+	for _, want := range []string{`! +10\.0\.0\.9:8080 +available .* failed 3s ago: connect_refused: \?\[2J refused`, `!▾ down\.example\.com +down 0/1 .* no server is available`} {
+		if !regexp.MustCompile(want).MatchString(ansi.Strip(frame)) {
+			t.Errorf("%s is not in\n%s", want, frame)
+		}
+	}
+}
+
+// TestTimesHaveOneOrder: where there was little room, p50 stood behind p99, and elsewhere before it.
+func TestTimesHaveOneOrder(t *testing.T) {
+	f := func(width int, want string) {
+		t.Helper()
+		line := newView(t, width, 24).frame()[2]
+		if !strings.Contains(line, want) || strings.Index(line, "p50") > strings.Index(line, "p99") {
+			t.Errorf("%d columns: %q", width, line)
+		}
+	}
+	f(common-1, "p99")
+	f(common, "p50")
 }

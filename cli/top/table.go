@@ -168,6 +168,9 @@ func (m *Model) state(r row) (text, colour string) {
 	if r.server == nil {
 		return backendState(r.backend), words.OfState(r.backend.State)
 	}
+	if r.server.IsFailing() {
+		return stateOf(r.server), words.Yellow
+	}
 	return stateOf(r.server), words.OfState(r.server.State)
 }
 
@@ -189,20 +192,29 @@ func (m *Model) lastOf(r row, wide int) string {
 			waiting = fmt.Sprintf(" %d waiting", n)
 		}
 		line := min(wide-len(waiting), minute)
+		if r.backend.State == "down" && r.backend.Problem != "" {
+			return cut(words.Plain(r.backend.Problem), wide-len(waiting)) + waiting
+		}
 		return sparkline(rates(&r.backend.Traffic), line) + waiting
 	}
 	return cut(whyOf(r.server, m.status.Time), wide)
 }
 
 func (m *Model) lastColour(r row) string {
-	if r.server == nil {
-		return words.Green
+	switch {
+	case r.server != nil:
+		return words.Faint
+	case r.backend.State == "down" && r.backend.Problem != "":
+		return words.Red
 	}
-	return words.Faint
+	return words.Green
 }
 
-// whyOf is for how long a server is in its state, and why.
+// whyOf is what came of the last attempt where that failed, or for how long a server is in its state, and why.
 func whyOf(s *api.Server, now time.Time) string {
+	if s.IsFailing() {
+		return "failed " + words.Age(now.Sub(s.LastFailure.Time)) + " ago: " + words.Plain(s.LastFailure.Reason)
+	}
 	if s.Changed.IsZero() {
 		return words.Plain(s.Reason)
 	}

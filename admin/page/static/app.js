@@ -7,6 +7,7 @@ import { BackendTable } from "./backends.js";
 import { Charts } from "./charts.js";
 import { Config } from "./config.js";
 import { Events } from "./events.js";
+import { mayNot } from "./dialog.js";
 import { askDrain, showHistory } from "./servers.js";
 import { start as startExplain } from "./explain.js";
 
@@ -14,7 +15,10 @@ const charts = new Charts();
 const events = new Events();
 const config = new Config();
 const backends = new BackendTable({
-	drain: (backend, server) => askDrain(backend, server, (name, now) => backends.replace(name, now)),
+	drain: (backend, server) => {
+		if (last.read_only) return mayNot();
+		return askDrain(backend, server, backends.isLast(backend, server), (name, now) => backends.replace(name, now));
+	},
 	history: showHistory,
 });
 

@@ -2,8 +2,9 @@
 // there are other servers: the keyboard's focus stays where it is. Of backends that are scrolled out of sight only the states are kept
 // up to date, and the figures when they come into sight again: so hundreds of backends cost little.
 
-import { byId, el, setAttribute, setHidden, setText } from "./dom.js";
+import { byId, el, setAttribute, setHidden, setOff, setText } from "./dom.js";
 import { count, millis, rate, since, tone } from "./format.js";
+import { advice } from "./stream.js";
 
 const manyServers = 60; // from here on backends are shown without their servers at first
 
@@ -20,11 +21,18 @@ export function badge(state) {
 	return made;
 }
 
-/** setBadge changes what a badge says. */
-export function setBadge(made, state) {
+/** setBadge changes what a badge says. What fails is not well, whatever its state is. */
+export function setBadge(made, state, failing) {
+	const usual = tone(state);
 	setText(made.l7State, state);
-	setAttribute(made, "data-tone", tone(state));
+	setAttribute(made, "data-tone", failing && usual === "good" ? "wait" : usual);
 }
+
+/** isAble is true for a server that takes requests. */
+const isAble = (server) => ["available", "full"].includes(server.state);
+
+/** isFailing is true for one that takes requests and has failed the last one. */
+const isFailing = (server) => isAble(server) && Boolean(server.last_failure);
 
 /** Row is what a backend and a server have in common. */
 class Row {
@@ -53,6 +61,7 @@ class ServerRow extends Row {
 		const note = el("span", { class: "note" });
 		super("server", el("th", { scope: "row", role: "rowheader", class: "name" }, el("span", { class: "address" }, server.address), " ", note));
 		this.note = note;
+		this.actions = actions;
 		const whose = ` ${server.address} of ${backend}`;
 		this.verb = el("span", {}, "Drain");
 		this.drain = el("button", { type: "button", class: "drain" }, this.verb, el("span", { class: "spoken" }, whose));
@@ -64,11 +73,15 @@ class ServerRow extends Row {
 
 	update(server, now, near) {
 		this.server = server;
-		setBadge(this.badge, server.state);
+		const failing = isFailing(server);
+		setBadge(this.badge, server.state, failing);
 		setText(this.verb, server.drained ? "Undrain" : "Drain");
+		setOff(this.drain, this.actions.readOnly ? advice : null);
 		if (!near) return;
 		const changed = server.changed ? `for ${since(now - Date.parse(server.changed))}` : "";
-		setText(this.reason, [changed, server.reason].filter(Boolean).join(": "));
+		const failed = failing ? `failed ${since(now - Date.parse(server.last_failure.time))} ago: ${server.last_failure.reason}` : "";
+		setText(this.reason, failed || [changed, server.reason].filter(Boolean).join(": "));
+		this.reason.classList.toggle("bad", failing);
 		setText(this.note, [server.backup && "backup", server.drained && server.state !== "draining" && "drained by command"].filter(Boolean).join(", "));
 		this.figures({
 			weight: String(server.weight), inflight: count(server.in_flight), conns: count(server.connections), rate: rate(server.rate),
@@ -108,17 +121,19 @@ class Group {
 	update(backend, now) {
 		this.backend = backend;
 		this.now = now;
-		const able = backend.servers.filter((server) => ["available", "full"].includes(server.state)).length;
-		setBadge(this.head.badge, backend.state);
-		this.troubled = backend.state !== "up" || able < backend.servers.length || backend.traffic.error_rate > 0;
-		if (this.near) this.summarise(backend, able);
+		const able = backend.servers.filter(isAble).length;
+		const failing = backend.servers.filter(isFailing).length;
+		setBadge(this.head.badge, backend.state, failing > 0 && failing === able);
+		this.troubled = backend.state !== "up" || able < backend.servers.length || failing > 0 || Boolean(backend.problem) || backend.traffic.error_rate > 0;
+		if (this.near) this.summarise(backend, able, failing);
 		this.list();
 	}
 
 	/** summarise fills the backend's own row. */
-	summarise({ policy, servers, traffic, waiting }, able) {
-		const summary = servers.length ? `${able} of ${servers.length} available` : "no servers";
-		setText(this.head.reason, waiting ? `${summary}, ${count(waiting)} waiting` : summary);
+	summarise({ policy, problem, servers, traffic, waiting }, able, failing) {
+		const parts = [servers.length ? `${able} of ${servers.length} available` : "no servers", failing && `${failing} failing`, waiting && `${count(waiting)} waiting`];
+		const summary = parts.filter(Boolean).join(", ");
+		setText(this.head.reason, [(servers.length || !problem) && summary, problem].filter(Boolean).join(": "));
 		setText(this.note, policy);
 		this.head.figures({
 			weight: "", inflight: count(traffic.in_flight), conns: "", rate: rate(traffic.rate), errors: rate(traffic.error_rate),
@@ -183,6 +198,7 @@ export class BackendTable {
 
 	update(status) {
 		const now = Date.parse(status.time);
+		this.actions.readOnly = Boolean(status.read_only);
 		this.openNew ??= status.backends.reduce((sum, backend) => sum + backend.servers.length, 0) <= manyServers;
 		const groups = new Map();
 		for (const backend of status.backends) {
@@ -222,6 +238,12 @@ export class BackendTable {
 		setText(byId("backends-none"), all ? "No backend is like that." : "The config has no backends.");
 		setHidden(byId("backends-none"), shown > 0);
 		setHidden(byId("backends-box"), shown === 0);
+	}
+
+	/** isLast is true for a server without which its backend has nobody to take requests. */
+	isLast(backend, server) {
+		const servers = this.groups.get(backend)?.backend.servers ?? [];
+		return isAble(server) && !servers.some((other) => other.address !== server.address && isAble(other));
 	}
 
 	/** replace shows a server as it is now, before the next second tells of it. */

@@ -1,9 +1,9 @@
 // The config in force, and what came of the last reload.
 
-import { byId, el, setHidden, setText } from "./dom.js";
+import { byId, el, setHidden, setOff, setText } from "./dom.js";
 import { clock } from "./format.js";
-import { get, post } from "./stream.js";
-import { ask, explainError } from "./dialog.js";
+import { advice, get, post } from "./stream.js";
+import { ask, explainError, mayNot } from "./dialog.js";
 
 const text = byId("config-text");
 const button = byId("config-show");
@@ -39,6 +39,7 @@ export class Config {
 
 	update(status) {
 		this.status = status;
+		setOff(byId("reload"), status.read_only ? advice : null);
 		const stale = this.loaded && !text.hidden && this.loaded !== status.generation;
 		setText(byId("config-generation"), stale ? `generation ${this.loaded} is shown, ${status.generation} is in force` : `generation ${status.generation}`);
 		const { reload } = status;
@@ -87,6 +88,10 @@ export class Config {
 	}
 
 	askReload() {
+		if (this.status?.read_only) {
+			mayNot();
+			return;
+		}
 		const from = this.status?.config_file || "arguments and environment";
 		ask({
 			title: "Reload the config?",

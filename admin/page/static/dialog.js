@@ -1,6 +1,7 @@
 // The one dialog of the page: it asks before something is changed, and says what came of it.
 
 import { byId, el, setHidden } from "./dom.js";
+import { advice } from "./stream.js";
 
 const dialog = byId("dialog");
 const body = byId("dialog-body");
@@ -29,6 +30,11 @@ export function ask({ title, content, verb, run }) {
 export function show({ title, content }) {
 	ask({ title, content, verb: "", run: null });
 	finish();
+}
+
+/** mayNot says why nothing can be changed. */
+export function mayNot() {
+	show({ title: "Nothing can be changed here", content: [el("p", {}, advice)] });
 }
 
 /** finish leaves nothing to do but close. */

@@ -33,6 +33,13 @@ export function setAttribute(node, name, value) {
 	}
 }
 
+/** setOff has a button look as one that does nothing, and say why; null: it does what it says. It stays where the keyboard finds it, and who presses it
+ *  has to be told why as well: not everybody can hover. */
+export function setOff(button, why) {
+	setAttribute(button, "aria-disabled", why ? "true" : null);
+	setAttribute(button, "title", why);
+}
+
 /** setHidden hides or shows an element. */
 export function setHidden(node, hidden) {
 	if (node.hidden !== hidden) node.hidden = hidden;

@@ -20,7 +20,8 @@ function question() {
 
 /** verdict is the answer in a sentence. */
 function verdict(decision) {
-	if (decision.cause === "ok") return `Passed on to backend ${decision.backend}.`;
+	const queue = decision.queue ? `, once it has waited in the queue: ${decision.queue}` : "";
+	if (decision.cause === "ok") return `Passed on to backend ${decision.backend}${queue}.`;
 	const error = decision.error ? `: ${decision.error}` : "";
 	return `l7 answers with ${decision.status} itself (${decision.cause}${error}).`;
 }
@@ -28,7 +29,7 @@ function verdict(decision) {
 function facts(decision) {
 	const list = el("dl", { class: "facts" });
 	pairs(list, [
-		["Request", decision.request], ["Client", decision.client], ["Backend", decision.backend ?? "none"], ["Login", decision.login || "none"],
+		["Request", decision.request], ["Listener", decision.listener || "–"], ["Client", decision.client], ["Backend", decision.backend ?? "none"], ["Login", decision.login || "none"],
 		["Auth", decision.auth], ["Rate limit", decision.rate_limit], ["Policy", decision.policy || "–"],
 	]);
 	return list;

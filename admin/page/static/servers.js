@@ -6,16 +6,18 @@ import { get, post } from "./stream.js";
 import { ask, show } from "./dialog.js";
 import { eventItem } from "./events.js";
 
-/** askDrain asks whether a server is to be drained, or undrained where it is drained already; done gets it as it is then. */
-export function askDrain(backend, server, done) {
+/** askDrain asks whether a server is to be drained, or undrained where it is drained already; done gets it as it is then. The last one of a backend is
+ *  drained as any other, but whoever does that should know. */
+export function askDrain(backend, server, isLast, done) {
 	const verb = server.drained ? "Undrain" : "Drain";
 	const length = el("select", {},
 		el("option", { value: "0" }, "until it is undrained"), el("option", { value: "300" }, "for 5 minutes"),
 		el("option", { value: "900" }, "for 15 minutes"), el("option", { value: "3600" }, "for an hour"));
 	const open = `${count(server.in_flight)} in flight now.`;
+	const warning = isLast ? [el("p", { class: "error", role: "alert" }, `No other server of ${backend} takes requests: without this one it is down.`)] : [];
 	const content = server.drained
 		? [el("p", {}, "It takes new requests again, as soon as it is healthy.")]
-		: [el("p", {}, `It gets no new requests; those in flight come to their end. ${open}`), el("label", { class: "inline" }, "Drained ", length)];
+		: [el("p", {}, `It gets no new requests; those in flight come to their end. ${open}`), ...warning, el("label", { class: "inline" }, "Drained ", length)];
 	ask({
 		title: `${verb} ${server.address} of ${backend}?`,
 		content,

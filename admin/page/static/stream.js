@@ -63,6 +63,10 @@ export class Stream {
 	}
 }
 
+/** advice is what to do where nothing may be changed. */
+export const advice = "What changes something needs a login here. Give admin.users in the config of l7 and load this page again, " +
+	"or use the commands of l7 over the admin socket: l7 drain, l7 undrain, l7 reload.";
+
 /** Refused is an answer that says no. */
 export class Refused extends Error {
 	constructor(status, text) {
@@ -72,9 +76,7 @@ export class Refused extends Error {
 
 	/** advice is what to do about it, empty where the answer says enough. */
 	get advice() {
-		if (this.status !== 401 && this.status !== 403) return "";
-		return "What changes something needs a login here. Give admin.users in the config of l7 and load this page again, " +
-			"or use the commands of l7 over the admin socket: l7 drain, l7 undrain, l7 reload, l7 explain.";
+		return this.status === 401 || this.status === 403 ? advice : "";
 	}
 }
 

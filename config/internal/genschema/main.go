@@ -33,6 +33,7 @@ func generate(dir string) ([]byte, error) {
 	root := g.schema(config.Keys())
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = "l7 config file"
+	root["patternProperties"] = object{"^x-": object{}} // a place for anchors
 	root["not"] = object{"required": []string{"port", "listen"}}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
@@ -101,17 +102,10 @@ func (g generator) table(k *config.Key) object {
 	return table
 }
 
-// list is a list of items; an item with a short form may stand alone.
+// list is a list of items; one may stand alone.
 func (g generator) list(k *config.Key) object {
 	item := g.schema(k.Item)
-	list := object{"type": "array", "items": item}
-	switch forms, ok := item["anyOf"].([]object); {
-	case k.Item.Kind == config.KindSection && ok:
-		return object{"anyOf": []object{forms[0], list}}
-	case k.Item.Kind == config.KindWord:
-		return object{"anyOf": []object{item, list}}
-	}
-	return list
+	return object{"anyOf": []object{item, {"type": "array", "items": item}}}
 }
 
 // leaf is the schema of a single value. Where text is wanted, the loader takes any scalar as it is written.

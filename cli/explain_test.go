@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// Each line of the answer ends where its text does, only the first server is the one that is picked, and credentials of the URL are used and
+// not shown: they were dropped without a word.
+func TestExplainOffline(t *testing.T) {
+	file := writeConfig(t, "listen: ':8080'\nusers: {alice: hunter2}\nbackends: {a: {policy: first, servers: ['127.0.0.1:1', '127.0.0.1:2']}, b: {users: {}, servers: []}}")
+	got := run(nil, "explain", "--config", file, "http://alice:hunter2@a/x")
+	assert.Zero(t, got.code, got.stderr)
+	assert.NotContains(t, got.stdout+got.stderr, "hunter2")
+	assert.NotRegexp(t, "(?m) $", got.stdout)
+	for _, line := range []string{
+		"request     GET /x HTTP/1.1\nlistener    :8080\nclient      127.0.0.1\nbackend     a\n",
+		"auth        accepted alice\noutcome     passed on\n",
+		"server 1    http://127.0.0.1:1: available, weight 1, 0 in flight; picked by first\n",
+		"server 2    http://127.0.0.1:2: available, weight 1, 0 in flight; next\n",
+	} {
+		assert.Contains(t, got.stdout, line)
+	}
+	got = run(nil, "explain", "--config", file, "-H", "Host: b", "http://a/")
+	assert.Contains(t, got.stdout, "auth        none wanted\noutcome     answered 503 (no_server)\n")
+	got = run(nil, "explain", "--config", file, "http://b\u00fccher.de/")
+	assert.Contains(t, got.stdout, "outcome     answered 400 (bad_request): bad_host\n")
+	assert.NotRegexp(t, "(?m) $", got.stdout)
+	got = run(nil, "explain", "--config", file, "http://alice:hunter2#@a/")
+	assert.Equal(t, ran{exitUsage, "", "l7: cannot use the URL; want one with scheme and host, as in http://example.com/api\nSee `l7 explain --help`.\n"}, got)
+}
