@@ -436,7 +436,7 @@ func TestSlowHandshakes(t *testing.T) {
 	for range 2 {
 		late := round()
 		assert.LessOrEqual(t, late.files, files+2, "but for a connection to the server and one of the admin listener")
-		assert.Less(t, late.memory, early.memory+8<<20)
+		assert.Less(t, late.memory, early.memory+32<<20, "what a thousand handshakes hold, and the collector has not taken yet")
 	}
 	eventually(t, "their goroutines are gone", func() bool { return goroutines() <= before+10 })
 	t.Logf("%d goroutines and %d files before, %d and %d afterwards", before, files, goroutines(), l.footprint().files)

@@ -193,10 +193,10 @@ func (c *conn) leaveWait() bool {
 func (c *conn) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ending = true
-	if c.waiting {
+	if c.waiting && !c.ending { // or else it waits for its last request already
 		c.sock.Interrupt()
 	}
+	c.ending = true
 }
 
 // isEnding is true when the response that is being made is the last one.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -49,8 +50,8 @@ func (l *listener) Accept() (net.Conn, error) {
 			}
 			return c, nil
 		}
-		if errors.Is(err, net.ErrClosed) {
-			return nil, err
+		if errors.Is(err, net.ErrClosed) || l.closing.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil, net.ErrClosed
 		}
 		l.server.log.Warn().Err(err).Stringer("listen", l.address).Stringer("wait", backoff).Msg("cannot accept a connection")
 		time.Sleep(backoff)
@@ -77,9 +78,19 @@ func refusal(why cause.Cause) []byte {
 		why.Status(), http.StatusText(why.Status()), proxyStatus(why))
 }
 
-// stop closes the socket and ends the connections that came through it.
+// lastCall is how long connections are still taken that a socket has when it is to be closed: the system would reset them.
+const lastCall = 10 * time.Millisecond
+
+// stop takes the connections that have come already, closes the socket and ends all that came through it.
 func (l *listener) stop() {
 	l.closing.Store(true)
+	if socket, ok := l.Listener.(interface{ SetDeadline(t time.Time) error }); ok {
+		_ = socket.SetDeadline(time.Now().Add(lastCall)) // or else it ends with Close
+		select {
+		case <-l.ended:
+		case <-time.After(maxBackoff): // it waits for descriptors
+		}
+	}
 	_ = l.Close() // a socket that cannot be closed was closed
 	l.server.conns.each(func(c *conn) bool { return c.listener == l }, (*conn).end)
 }
