@@ -95,7 +95,10 @@ func (d *dynasty) replace(t *testing.T, file string) {
 
 func (d *dynasty) write(t *testing.T, content []byte) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(d.binary+".next", content, 0o700))
+	syscall.ForkLock.RLock() // a process that is forked meanwhile would hold the file open for writing, and it could not be run
+	err := os.WriteFile(d.binary+".next", content, 0o700)
+	syscall.ForkLock.RUnlock()
+	require.NoError(t, err)
 	require.NoError(t, os.Rename(d.binary+".next", d.binary))
 }
 

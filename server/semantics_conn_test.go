@@ -303,3 +303,23 @@ func TestAPanicWithinAResponseCutsIt(t *testing.T) {
 	require.NotContains(t, got, "500")
 	_ = near.Close()
 }
+
+// Who has connected before the drain is answered, although nobody had taken the connection yet, and also when the request comes a moment later:
+// the system resets what waits in the queue of a socket that is closed.
+func TestADrainAnswersWhoHasConnected(t *testing.T) {
+	for range 3 {
+		p := inFront(t, answering(t, plainOK))
+		drained := make(chan error, 1)
+		early, late := p.dial(), p.dial()
+		early.send(good)
+		go func() { drained <- p.Drain(t.Context()) }()
+		require.Equal(t, 200, early.readReply("GET").StatusCode)
+		late.send(good)
+		r := late.readReply("GET")
+		require.NoError(t, r.err)
+		require.Equal(t, 200, r.StatusCode)
+		require.True(t, r.Close)
+		_, _ = early.Close(), late.Close()
+		require.NoError(t, receive(t, drained))
+	}
+}
