@@ -9,6 +9,7 @@ import (
 
 	"l7/auth"
 	"l7/config"
+	"l7/unixsocket"
 )
 
 // Settings say where a Server can be reached, and by whom.
@@ -79,7 +80,7 @@ func (o *Opening) openSocket(path string) error {
 		return nil
 	}
 	held := o.server.find(true)
-	if held != nil && held.address.Addr == path && held.file.ours() && (held.file.path == path || answers(path)) {
+	if held != nil && held.address.Addr == path && held.file.ours() && (held.file.path == path || unixsocket.CheckFree(path) != nil) {
 		o.next = append(o.next, held)
 		return nil
 	}

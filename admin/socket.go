@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,13 +13,11 @@ import (
 	"time"
 
 	"l7/admin/api"
+	"l7/unixsocket"
 )
 
 // lockWait is how long to wait for others who look for stale sockets. One look takes a second at most.
 const lockWait = 5 * time.Second
-
-// errHeld says that a living process listens on a socket.
-var errHeld = errors.New("another process listens on it")
 
 // socketFile is the name in the file system of a unix socket.
 type socketFile struct {
@@ -49,7 +46,7 @@ func listenSocket(path string) (net.Listener, *socketFile, error) {
 		return nil, nil, err
 	}
 	listener, file, err := listenUnix(path, true)
-	if errors.Is(err, errHeld) {
+	if errors.Is(err, unixsocket.ErrInUse) {
 		return listenUnix(beside(path), true)
 	}
 	return listener, file, err
@@ -84,81 +81,29 @@ func makeParent(directory string) error {
 // foreign is true for an owner of whom a user has to beware. root may use whatever directory it is told to.
 func foreign(owner, user int) bool { return user != 0 && owner != 0 && owner != user }
 
-// listenUnix binds a unix socket, in the place of a stale one. A private one has mode 0600.
+// listenUnix opens a unix socket, in the place of a stale one. A private one has mode 0600. Its file outlives the listener: the name may lead to
+// another process by then.
 func listenUnix(path string, private bool) (net.Listener, *socketFile, error) {
 	unlock, err := lock(filepath.Dir(path))
 	if err != nil {
 		return nil, nil, err
 	}
 	defer unlock()
-	if err := removeStale(path); err != nil {
-		return nil, nil, err
+	permission := unixsocket.Permission{}
+	if private {
+		permission.Mode = 0o600
 	}
-	listener, err := bind(path, private)
+	listener, err := unixsocket.Listen(path, permission)
 	if err != nil {
 		return nil, nil, err
 	}
-	made, err := inspect(path, private)
+	listener.SetUnlinkOnClose(false)
+	made, err := os.Lstat(path)
 	if err != nil {
 		_ = listener.Close()
 		return nil, nil, err
 	}
 	return listener, &socketFile{path: path, made: made}, nil
-}
-
-// bind binds a unix socket whose file outlives its Close. The name comes into being with the mode that the socket has then (unix(7)), so a
-// private one is never open to others, and the umask of the process, which all goroutines share, is left alone.
-func bind(path string, private bool) (net.Listener, error) {
-	var lc net.ListenConfig
-	if private {
-		lc.Control = func(_, _ string, raw syscall.RawConn) error {
-			// Systems other than Linux may refuse it: there the mode is set afterwards, in a directory that is private.
-			return raw.Control(func(fd uintptr) { _ = syscall.Fchmod(int(fd), 0o600) })
-		}
-	}
-	listener, err := lc.Listen(context.Background(), "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	listener.(*net.UnixListener).SetUnlinkOnClose(false) // the name may lead to another process by then
-	return listener, nil
-}
-
-// inspect looks at the file of a socket that was just bound. The chmod is for systems where bind cannot do it, and for a umask that takes even
-// the owner's rights.
-func inspect(path string, private bool) (fs.FileInfo, error) {
-	if private {
-		if err := os.Chmod(path, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	return os.Lstat(path)
-}
-
-// answers is true for a socket that a living process listens on, also one that is too busy to answer.
-func answers(path string) bool {
-	dialer := net.Dialer{Timeout: time.Second}
-	c, err := dialer.DialContext(context.Background(), "unix", path)
-	if err == nil {
-		_ = c.Close()
-	}
-	return !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist)
-}
-
-// removeStale removes a socket that no process listens on any more. The lock of its directory must be held.
-func removeStale(path string) error {
-	found, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case found.Mode()&fs.ModeSocket == 0:
-		return errors.New("a file that is not a socket has this name")
-	case answers(path):
-		return errHeld
-	}
-	return os.Remove(path)
 }
 
 // lock keeps other processes from looking for stale sockets in a directory, until unlock is called. Nobody answers at a
@@ -179,6 +124,6 @@ func lock(directory string) (unlock func(), err error) {
 			_ = file.Close()
 			return nil, fmt.Errorf("its directory is locked by another process for more than %v", lockWait)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond) // a lock that has a bound cannot be waited for otherwise
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"l7/admin/api"
+	"l7/unixsocket"
 )
 
 func modeOf(t *testing.T, path string) fs.FileMode {
@@ -43,18 +43,6 @@ func TestSocketIsPrivate(t *testing.T) {
 	assert.Equal(t, fs.FileMode(0o700), modeOf(t, filepath.Dir(socket)))
 	s.Close()
 	assert.NoFileExists(t, socket)
-}
-
-// There is no moment at which others could connect, whatever the umask is.
-func TestSocketIsPrivateFromTheStart(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip("the mode is set afterwards there")
-	}
-	path := socketIn(t)
-	l, err := bind(path, true)
-	require.NoError(t, err)
-	defer l.Close()
-	assert.Equal(t, fs.FileMode(0o600), modeOf(t, path))
 }
 
 func TestStaleSocketIsReplaced(t *testing.T) {
@@ -160,7 +148,7 @@ func TestStaleSocketForSeveral(t *testing.T) {
 				defer mu.Unlock()
 				if err == nil {
 					won = append(won, l)
-				} else if !errors.Is(err, errHeld) {
+				} else if !errors.Is(err, unixsocket.ErrInUse) {
 					t.Error(err)
 				}
 			})

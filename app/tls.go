@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"l7/certs"
 	"l7/config"
 	"l7/server"
+	"l7/unixsocket"
 )
 
 // keepers are what was read of the files of listeners, and is in force. All methods may be called concurrently.
@@ -100,7 +102,7 @@ func listeners(loaded *config.Loaded, cfg *config.Config, parts Parts) *listenin
 		from := &cfg.Listen[i]
 		mode, _ := strconv.ParseUint(from.Mode, 8, 32) // it was checked when it was loaded
 		l.listens = append(l.listens, server.Listen{
-			Address: from.Address, Mode: uint32(mode), Owner: l.owner(i, from),
+			Address: from.Address, Permission: unixsocket.Permission{Mode: fs.FileMode(mode), Owner: l.owner(i, from)},
 			Rules: server.Rules{Proxies: from.ProxyProtocol.Trusted, Allow: from.Allow, Deny: from.Deny, Redirect: from.RedirectHTTPS},
 		})
 		if from.TLS.On() {
@@ -111,11 +113,11 @@ func listeners(loaded *config.Loaded, cfg *config.Config, parts Parts) *listenin
 }
 
 // owner finds whom a unix socket is to belong to.
-func (l *listening) owner(i int, from *config.Listener) *server.Owner {
+func (l *listening) owner(i int, from *config.Listener) *unixsocket.Owner {
 	if from.Owner == "" {
 		return nil
 	}
-	owner, err := server.LookUpOwner(from.Owner)
+	owner, err := unixsocket.LookUpOwner(from.Owner)
 	if err != nil {
 		l.findings = append(l.findings, config.Finding{Path: []string{"listen", strconv.Itoa(i), "owner"}, Text: err.Error()})
 	}

@@ -14,6 +14,7 @@ import (
 
 	"l7/cause"
 	"l7/config"
+	"l7/unixsocket"
 )
 
 // listener is one address that clients connect to.
@@ -154,7 +155,7 @@ func (s *Server) wayOut(address config.ListenAddress, err error) string {
 // holderOf tells when the one that holds a port or a path is l7 itself, in another form of the address. The system
 // lets no second socket in there before the first is closed, and a port must not be closed before it is certain to be had.
 func (s *Server) holderOf(address config.ListenAddress, err error) string {
-	if !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, errInUse) {
+	if !errors.Is(err, syscall.EADDRINUSE) && !errors.Is(err, unixsocket.ErrInUse) {
 		return ""
 	}
 	_, port, _ := net.SplitHostPort(address.Addr)
@@ -195,7 +196,7 @@ func (o *Opening) Abort() {
 
 func listen(w Listen) (net.Listener, error) {
 	if w.Address.Network == "unix" {
-		return listenUnix(w)
+		return unixsocket.Listen(w.Address.Addr, w.Permission)
 	}
 	lc := net.ListenConfig{KeepAlive: -1} // timeouts.idle and timeouts.tunnel end what is dead; probes would cost more
 	return lc.Listen(context.Background(), w.Address.Network, w.Address.Addr)

@@ -5,14 +5,15 @@ import (
 	"net/netip"
 
 	"l7/config"
+	"l7/unixsocket"
 )
 
 // Listen is an address that clients connect to, and what holds for those who do.
 type Listen struct {
 	Address config.ListenAddress
-	Mode    uint32 // of a unix socket; 0: what the umask leaves
-	Owner   *Owner // likewise; nil: l7's own
 	Rules
+
+	Permission unixsocket.Permission // of a unix socket
 }
 
 // Rules are what holds for the connections of a listener. A reload changes them for connections that are open too, TLS and PROXY excepted.

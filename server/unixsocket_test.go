@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,26 +16,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"l7/config"
+	"l7/unixsocket"
 )
 
-func onPath(path string, mode uint32, owner *Owner) Listen {
-	return Listen{Address: config.ListenAddress{Network: "unix", Addr: path}, Mode: mode, Owner: owner}
+func onPath(path string, mode fs.FileMode, owner *unixsocket.Owner) Listen {
+	return Listen{Address: config.ListenAddress{Network: "unix", Addr: path}, Permission: unixsocket.Permission{Mode: mode, Owner: owner}}
 }
 
 // requirePermission checks who may open a file.
-func requirePermission(t *testing.T, path string, mode fs.FileMode, owner Owner) {
+func requirePermission(t *testing.T, path string, mode fs.FileMode, owner unixsocket.Owner) {
 	t.Helper()
 	info, err := os.Lstat(path)
 	require.NoError(t, err)
-	require.Equal(t, permission{mode, owner}, permission{info.Mode().Perm(), ownerOf(info)})
+	stat := info.Sys().(*syscall.Stat_t)
+	require.Equal(t, mode, info.Mode().Perm())
+	require.Equal(t, owner, unixsocket.Owner{UID: int(stat.Uid), GID: int(stat.Gid)})
 }
 
 // other is an owner that this process can give a file to: another user, if it is root's.
-func other() Owner {
+func other() unixsocket.Owner {
 	if os.Geteuid() == 0 {
-		return Owner{12345, 54321}
+		return unixsocket.Owner{UID: 12345, GID: 54321}
 	}
-	return Owner{os.Geteuid(), os.Getegid()}
+	return unixsocket.Owner{UID: os.Geteuid(), GID: os.Getegid()}
 }
 
 func openable(t *testing.T) *Server {
@@ -60,16 +62,16 @@ func open(t *testing.T, s *Server, want ...Listen) {
 // A reload changes the owner and the mode of a socket that stays open, and takes nothing back that the config says no more.
 func TestUnixSocketHasItsOwnerAndMode(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	own, another := Owner{os.Geteuid(), os.Getegid()}, other()
+	own, another := unixsocket.Owner{UID: os.Geteuid(), GID: os.Getegid()}, other()
 	s := openable(t)
 	open(t, s, onPath(path, 0o660, nil))
 	requirePermission(t, path, 0o660, own)
 	open(t, s, onPath(path, 0o606, &another))
 	requirePermission(t, path, 0o606, another)
-	open(t, s, onPath(path, 0o600, &Owner{-1, own.gid}))
-	requirePermission(t, path, 0o600, Owner{another.uid, own.gid})
+	open(t, s, onPath(path, 0o600, &unixsocket.Owner{UID: -1, GID: own.GID}))
+	requirePermission(t, path, 0o600, unixsocket.Owner{UID: another.UID, GID: own.GID})
 	open(t, s, onPath(path, 0, nil))
-	requirePermission(t, path, 0o600, Owner{another.uid, own.gid})
+	requirePermission(t, path, 0o600, unixsocket.Owner{UID: another.UID, GID: own.GID})
 
 	c, err := net.Dial("unix", path)
 	require.NoError(t, err)
@@ -88,7 +90,7 @@ func TestFileInThePlaceOfASocketIsLeftAlone(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	another := other()
 	open(t, s, onPath(path, 0o606, &another))
-	requirePermission(t, path, 0o600, Owner{os.Geteuid(), os.Getegid()})
+	requirePermission(t, path, 0o600, unixsocket.Owner{UID: os.Geteuid(), GID: os.Getegid()})
 }
 
 // What an error leaves behind is nothing, also of the sockets that could be had.
@@ -101,7 +103,7 @@ func TestOpenThatFailsChangesNothing(t *testing.T) {
 		t.Helper()
 		_, err := s.Open([]Listen{onPath(open1, 0o666, nil), onPath(fresh, 0o666, nil), bad})
 		require.ErrorContains(t, err, want)
-		requirePermission(t, open1, 0o600, Owner{os.Geteuid(), os.Getegid()})
+		requirePermission(t, open1, 0o600, unixsocket.Owner{UID: os.Geteuid(), GID: os.Getegid()})
 		require.NoFileExists(t, fresh)
 		entries, err := os.ReadDir(dir)
 		require.NoError(t, err)
@@ -110,58 +112,8 @@ func TestOpenThatFailsChangesNothing(t *testing.T) {
 	f(onPath("/no/such/folder/s", 0, nil), "no such file")
 	f(Listen{Address: config.ListenAddress{Network: "fd", Addr: "3"}}, "from another process")
 	if os.Geteuid() != 0 {
-		f(onPath(filepath.Join(dir, "given"), 0, &Owner{0, 0}), "listen.owner")
+		f(onPath(filepath.Join(dir, "given"), 0, &unixsocket.Owner{UID: 0, GID: 0}), "listen.owner")
 	}
-}
-
-func TestNobodyIsLetInBetween(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	file, err := boundTo(path)
-	require.NoError(t, err)
-	defer file.Close()
-	_, err = net.Dial("unix", path)
-	require.ErrorIs(t, err, syscall.ECONNREFUSED, "it listens before its file has a mode")
-}
-
-// A process that is too busy to answer, or that does not let us in, still listens: its socket was once taken for stale, and removed.
-func TestBusySocketIsNotStale(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	file, err := boundTo(path)
-	require.NoError(t, err)
-	defer file.Close()
-	require.NoError(t, syscall.Listen(int(file.Fd()), 0))
-	for range 10 { // until its queue is full
-		c, err := net.Dial("unix", path)
-		if err != nil {
-			break
-		}
-		defer c.Close()
-	}
-	_, err = listenUnix(onPath(path, 0, nil))
-	require.ErrorContains(t, err, "another process listens on it")
-	require.FileExists(t, path)
-}
-
-func TestLookUpOwner(t *testing.T) {
-	f := func(text string, want Owner) {
-		t.Helper()
-		got, err := LookUpOwner(text)
-		require.NoError(t, err)
-		require.Equal(t, want, *got)
-	}
-	f("root", Owner{0, -1})
-	f("4711", Owner{4711, -1})
-	f("root:4711", Owner{0, 4711})
-	f(":4711", Owner{-1, 4711})
-	bad := func(text, want string) {
-		t.Helper()
-		_, err := LookUpOwner(text)
-		require.ErrorContains(t, err, want)
-	}
-	bad("no-such-user", `no user "no-such-user"`)
-	bad("root:no-such-group", `no group "no-such-group"`)
-	bad("-1", `no user "-1"`)
-	bad(strconv.FormatUint(1<<32-1, 10), "no user") // chown takes it for none
 }
 
 // heirs is an inheritance of unix sockets.
@@ -196,7 +148,7 @@ func TestInheritedSocketsAndTheirFiles(t *testing.T) {
 	s.Inherit(heirs{"unix:" + theirPath: foreignSocket{theirs}, "unix:" + ourPath: ours, "fd://3": foreignSocket{third}})
 	byFD := Listen{Address: config.ListenAddress{Network: "fd", Addr: "3"}}
 	open(t, s, onPath(theirPath, 0o600, nil), onPath(ourPath, 0o600, nil), byFD)
-	self := Owner{os.Geteuid(), os.Getegid()}
+	self := unixsocket.Owner{UID: os.Geteuid(), GID: os.Getegid()}
 	requirePermission(t, theirPath, 0o640, self)
 	requirePermission(t, ourPath, 0o600, self)
 	c, err := net.Dial("unix", thirdPath)
@@ -209,5 +161,5 @@ func TestInheritedSocketsAndTheirFiles(t *testing.T) {
 	require.ErrorContains(t, err, `cannot listen on "fd://4": there is no 4`)
 	_, err = s.Open([]Listen{onPath(thirdPath, 0, nil)})
 	require.ErrorContains(t, err, `the socket that l7 has as "fd://3"`)
-	require.True(t, errors.Is(err, errInUse) && strings.Contains(err.Error(), "USR2"))
+	require.True(t, errors.Is(err, unixsocket.ErrInUse) && strings.Contains(err.Error(), "USR2"))
 }

@@ -23,7 +23,7 @@ var lint = flag.String("lint", "../bin/golangci-lint", "the golangci-lint binary
 
 // storeys are the rooms from left to right: a room imports those of the storeys before its own, and itself.
 var storeys = [][]string{
-	{"config", "http1", "certs", "acme", "cause", "metrics", "accesslog", "socket", "ratelimit", "handover", "systemd", "watch"},
+	{"config", "http1", "certs", "acme", "cause", "metrics", "accesslog", "socket", "ratelimit", "handover", "systemd", "unixsocket", "watch"},
 	{"auth", "route", "exchange", "health", "discovery"},
 	{"balancer"},
 	{"server"},
