@@ -22,6 +22,8 @@ func TestSequentialRequestsSpreadEvenly(t *testing.T) {
 	requireEvenShares(t, l.serverNames("http://example.com/", balanced), servers)
 }
 
+// TestConcurrentRequestsSpreadEvenly has every request take a time that is the same everywhere: what is balanced is what is in flight, and a server
+// that the machine lets run less is slower.
 func TestConcurrentRequestsSpreadEvenly(t *testing.T) {
 	t.Parallel()
 	l, servers := threeServers(t)
@@ -38,7 +40,7 @@ func TestConcurrentRequestsSpreadEvenly(t *testing.T) {
 	for range clients {
 		group.Go(func() {
 			for range work {
-				got, err := l.try(call{url: "http://example.com/"})
+				got, err := l.try(call{url: "http://example.com/?delay=50ms"})
 				mu.Lock()
 				if err != nil || got.StatusCode != http.StatusOK {
 					failed = append(failed, fmt.Sprint(err, got.Response))
