@@ -81,7 +81,7 @@ func (w *Watcher) Set(paths map[string][]byte) error {
 	err := w.follow()
 	select {
 	case w.soon <- struct{}{}:
-	default: // they will be looked at already
+	default: // they will be looked at anyway
 	}
 	return err
 }
@@ -114,37 +114,32 @@ func (w *Watcher) follow() (failed error) {
 func (w *Watcher) run() {
 	rounds := time.NewTicker(round)
 	defer rounds.Stop()
-	var quiet, late <-chan time.Time // nil while nothing has happened
+	var due <-chan time.Time // nil while nothing has happened
+	var first time.Time      // that is waiting
 	for {
 		select {
+		case <-due:
+			due = nil
+			if w.look() {
+				w.changed()
+			}
+			continue
 		case _, open := <-w.notify.Events:
 			if !open {
 				return
 			}
-			late, quiet = orAfter(late, latest), time.After(calm)
-			continue
 		case lost := <-w.notify.Errors:
 			_ = lost // it says that there were more events than could be kept; the files are looked at all the same
 		case <-rounds.C:
 		case <-w.soon:
-		case <-quiet:
-		case <-late:
 		case <-w.ended:
 			return
 		}
-		quiet, late = nil, nil
-		if w.look() {
-			w.changed()
+		if due == nil {
+			first = time.Now()
 		}
+		due = time.After(min(calm, latest-time.Since(first)))
 	}
-}
-
-// orAfter is a time that is waited for, or else a new one.
-func orAfter(waited <-chan time.Time, d time.Duration) <-chan time.Time {
-	if waited != nil {
-		return waited
-	}
-	return time.After(d)
 }
 
 // look is true when one of the files has other contents than before.
