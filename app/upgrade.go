@@ -156,7 +156,7 @@ type outcome struct {
 }
 
 // Upgrade starts the binary anew, as it is now, with this process's arguments, environment and listening sockets, and waits until
-// it serves. Then this process is to drain; it keeps its sockets until it does. On error nothing has changed.
+// it serves. Then this process takes no more connections and is to drain. On error nothing has changed.
 func (a *App) Upgrade(ctx context.Context) outcome {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
@@ -172,6 +172,7 @@ func (a *App) Upgrade(ctx context.Context) outcome {
 	for _, o := range offers {
 		handover.Leave(o.Listener)
 	}
+	a.server.Leave()
 	return outcome{child: child}
 }
 

@@ -85,23 +85,18 @@ const lastCall = 10 * time.Millisecond
 // stop takes the connections that have come already, closes the socket and ends all that came through it.
 func (l *listener) stop() {
 	l.closing.Store(true)
-	if socket, ok := l.Listener.(interface{ SetDeadline(t time.Time) error }); ok {
-		_ = socket.SetDeadline(time.Now().Add(lastCall)) // or else it ends with Close
-		select {
-		case <-l.ended:
-		case <-time.After(maxBackoff): // it waits for descriptors
-		}
+	if socket, ok := l.Listener.(interface{ SetDeadline(t time.Time) error }); ok && socket.SetDeadline(time.Now().Add(lastCall)) == nil {
+		<-l.ended
 	}
-	_ = l.Close() // a socket that cannot be closed was closed
+	l.leave()
 	l.server.conns.each(func(c *conn) bool { return c.listener == l }, (*conn).end)
 }
 
-// waitEnded waits until the last connection that was accepted is among those of the server.
-func (l *listener) waitEnded(ctx context.Context) {
-	select {
-	case <-l.ended:
-	case <-ctx.Done():
-	}
+// leave closes the socket, and returns when the last connection that was accepted is among those of the server. That takes maxBackoff at most.
+func (l *listener) leave() {
+	l.closing.Store(true)
+	_ = l.Close() // a socket that cannot be closed was closed
+	<-l.ended
 }
 
 // Opening is a set of listeners that is ready to take the place of the one in force.

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -322,4 +323,34 @@ func TestADrainAnswersWhoHasConnected(t *testing.T) {
 		_, _ = early.Close(), late.Close()
 		require.NoError(t, receive(t, drained))
 	}
+}
+
+// Whoever comes after Leave is the other process's that has the socket; who is connected is served on.
+func TestLeaveTakesNobodyFromTheNextProcess(t *testing.T) {
+	p := inFront(t, answering(t, plainOK))
+	var file *os.File
+	for _, l := range p.Sockets() {
+		var err error
+		file, err = l.(*net.TCPListener).File()
+		require.NoError(t, err)
+	}
+	next, err := net.FileListener(file)
+	require.NoError(t, err)
+	defer next.Close()
+	require.NoError(t, file.Close())
+
+	early := p.dial()
+	early.send(good)
+	require.Equal(t, 200, early.readReply("GET").StatusCode)
+	p.Leave()
+	for range 3 {
+		late := p.dial()
+		c, err := next.Accept()
+		require.NoError(t, err)
+		require.Equal(t, late.LocalAddr(), c.RemoteAddr())
+		_, _ = c.Close(), late.Close()
+	}
+	early.send(good)
+	require.Equal(t, 200, early.readReply("GET").StatusCode)
+	require.NoError(t, p.Drain(t.Context()))
 }

@@ -102,14 +102,18 @@ func (s *Server) serve(l *listener) {
 	}()
 }
 
+// Leave stops listening on sockets that another process has too: whoever comes from now on is that one's. Drain is to follow.
+func (s *Server) Leave() {
+	for _, l := range s.listeners {
+		l.leave()
+	}
+}
+
 // Drain stops listening, lets the requests in flight finish and closes every connection. The error tells
 // how many were cut off when the context ended first. Then their requests have been told of, and a second may have passed since.
 func (s *Server) Drain(ctx context.Context) error {
 	for _, l := range s.listeners {
 		l.stop()
-	}
-	for _, l := range s.listeners {
-		l.waitEnded(ctx)
 	}
 	if err := s.conns.wait(ctx); err != nil {
 		cut := s.conns.each(all, (*conn).cut)
