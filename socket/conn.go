@@ -35,11 +35,11 @@ func New(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.readBy.set = nc.SetReadDeadline
 	c.writeBy.set = nc.SetWriteDeadline
-	if _, ok := nc.(syscall.Conn); ok {
-		c.raw = baseOf(nc)
-	}
 	if c.base = baseOf(nc); c.base != nil {
 		c.look = func(fd uintptr) { c.found = peek(fd) }
+	}
+	if _, ok := nc.(syscall.Conn); ok {
+		c.raw = c.base
 	}
 	c.transfers.bind(c)
 	return c
