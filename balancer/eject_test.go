@@ -109,7 +109,7 @@ func TestAClientThatGoesEjectsNobody(t *testing.T) {
 		x.Head = len(x.Out)
 		go func() {
 			for slow.requests.Load() <= i && t.Context().Err() == nil {
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) // until the server has the request
 			}
 			_ = far.SetLinger(0)
 			_ = far.Close()

@@ -219,6 +219,7 @@ type Candidate struct {
 	InFlight int
 	Backup   bool
 	Reason   string // why it is where it is, or why it is passed over
+	Passed   bool   // over: it would not be tried
 }
 
 // Candidates are the servers in the order in which they would be tried now, the available ones first. It picks with the same code as Do and
@@ -227,7 +228,7 @@ func (b *Backend) Candidates(r *Request) []Candidate {
 	at := now()
 	var list []Candidate
 	add := func(m *Member, reason string) {
-		list = append(list, Candidate{m, m.State(at), m.config.Weight, int(m.inFlight.Load()), m.config.Backup, reason})
+		list = append(list, Candidate{Member: m, State: m.State(at), Weight: m.config.Weight, InFlight: int(m.inFlight.Load()), Backup: m.config.Backup, Reason: reason})
 		r.tried = append(r.tried, m)
 	}
 	for m := b.pick(r, at); m != nil; m = b.pick(r, at) {
@@ -245,6 +246,7 @@ func (b *Backend) Candidates(r *Request) []Candidate {
 	for _, m := range b.members {
 		if !r.hasTried(m) {
 			add(m, "passed over: "+string(m.State(at)))
+			list[len(list)-1].Passed = true
 		}
 	}
 	r.tried = r.tried[:0]

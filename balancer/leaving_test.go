@@ -110,7 +110,7 @@ func TestEachAbsenceHasItsOwnGrace(t *testing.T) {
 	b.Close()
 	first := time.Now()
 	again := New("b", section(server), registry, short)
-	time.Sleep(short.Grace / 2)
+	time.Sleep(short.Grace / 2) // into the grace of the first absence
 	again.Close()
 	second := time.Now()
 	require.Eventually(t, func() bool { registry.mu.Lock(); defer registry.mu.Unlock(); return len(registry.standings) == 0 }, 10*time.Second, time.Millisecond)
@@ -127,7 +127,9 @@ func TestOldChecksAreNotListenedTo(t *testing.T) {
 	next := New("b", section(server), registry, options)
 	next.Activate()
 	old.members[0].Report(health.Verdict{Reason: "status 404"})
+	old.members[0].Checked(health.Result{Reason: "status 404"})
 	require.Equal(t, Available, next.members[0].State(now()))
+	require.Nil(t, next.members[0].LastCheck())
 	next.members[0].Report(health.Verdict{Reason: "status 404"})
 	require.Equal(t, Unhealthy, next.members[0].State(now()))
 	old.Close()

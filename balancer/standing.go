@@ -102,22 +102,26 @@ func (s *Standing) Ejections() uint64 { return s.ejected.Load() }
 // History are the last changes of the server's state, the oldest first.
 func (s *Standing) History() []Change { return s.history.all() }
 
-// Checked implements health.Reporter.
-func (s *Standing) Checked(r health.Result) { s.checked.Store(&r) }
-
 // LastCheck is what came of the last active check; nil: there was none.
 func (s *Standing) LastCheck() *health.Result { return s.checked.Load() }
 
-// Report implements health.Reporter. The checks of a config that is not in force any more, and have not been stopped yet, are not listened to:
-// nobody would take back what they say.
-func (m *Member) Report(v health.Verdict) {
-	if m.backend.latest() != m.backend {
-		return
+// Checked implements health.Reporter.
+func (m *Member) Checked(r health.Result) {
+	if m.isInForce() {
+		m.checked.Store(&r)
 	}
-	if m.Standing.report(v) {
+}
+
+// Report implements health.Reporter.
+func (m *Member) Report(v health.Verdict) {
+	if m.isInForce() && m.Standing.report(v) {
 		m.connect.Readmit()
 	}
 }
+
+// isInForce is false for a server of a config that is not in force any more. Checks of one that have not been stopped yet are not listened to:
+// nobody would take back what they say.
+func (m *Member) isInForce() bool { return m.backend.latest() == m.backend }
 
 // report is true when the server was not known to be well.
 func (s *Standing) report(v health.Verdict) (recovered bool) {

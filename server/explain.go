@@ -344,7 +344,7 @@ func configured(servers []config.Server) cause.Cause {
 // await says what becomes of a request that no server would be asked to answer just now, as Backend.Do does: it waits in the queue where a
 // server is merely full, or there is none that could be waited for.
 func (d *Decision) await(b *backend, candidates []balancer.Candidate, queue config.Queue) {
-	isAsked := slices.ContainsFunc(candidates, func(c balancer.Candidate) bool { return !strings.HasPrefix(c.Reason, "passed over") })
+	isAsked := slices.ContainsFunc(candidates, func(c balancer.Candidate) bool { return !c.Passed })
 	isFull := slices.ContainsFunc(candidates, func(c balancer.Candidate) bool { return c.State == balancer.Full })
 	waiting := b.Waiting()
 	switch {
