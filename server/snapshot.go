@@ -75,7 +75,7 @@ type Parts struct {
 	Pools    *exchange.Pools
 	Limiters *Limiters
 	Cells    *Cells
-	Names    Names  // what names of servers stand for; nil: each is one server, looked up when it is connected to
+	Names    Names  // what names of servers stand for; zero: each is one server, looked up when it is connected to
 	Secret   []byte // signs the sticky cookies of backends without a secret
 
 	// HTTP01 answers what authorities ask for below /.well-known/acme-challenge/ on plain listeners; nil: nobody is asked for certificates.
