@@ -133,7 +133,7 @@ func (r *roll) look(ctx context.Context) (*api.Status, *api.Backend, error) {
 // available counts the servers of a backend that serve, be they full, but for one.
 func available(b *api.Backend, but string) (n int) {
 	for i := range b.Servers {
-		if s := b.Servers[i].State; (s == "available" || s == "full") && b.Servers[i].Address != but {
+		if takesRequests(b.Servers[i]) && b.Servers[i].Address != but {
 			n++
 		}
 	}
