@@ -120,7 +120,7 @@ func streamed(d *door, r *http.Request, withStatus bool, while time.Duration) (s
 		defer close(done)
 		d.server.stream(d, recorder, r.WithContext(ctx), withStatus)
 	}()
-	time.Sleep(while)
+	time.Sleep(while) // of the bubble's time
 	synctest.Wait()
 	select {
 	case <-done:

@@ -32,6 +32,8 @@ type run struct {
 	env    []string
 	config string // the text of a file, which --config then names
 	binary string // instead of the one under test
+
+	sockets []*os.File // that it has from descriptor 3 on, as from systemd; for a dynasty alone
 }
 
 // launch starts l7 and waits for nothing.

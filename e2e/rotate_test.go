@@ -95,7 +95,7 @@ func (d *tlsLoad) keeps(port string, roots *x509.CertPool) error {
 			return fmt.Errorf("on a kept connection: %s, %w", response.Status, err)
 		}
 		d.requests.Add(1)
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond) // all of them together are to leave the machine something for handshakes
 	}
 	return nil
 }

@@ -7,51 +7,14 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
-
-// startActivated starts an l7 as systemd would, with these sockets from descriptor 3 on. It may be upgraded.
-func startActivated(t *testing.T, config string, sockets ...*os.File) *dynasty {
-	t.Helper()
-	d := &dynasty{binary: filepath.Join(t.TempDir(), "l7")}
-	d.replace(t, built.l7)
-	l := &l7{t: t, file: writeFile(t, config)}
-	script := fmt.Sprintf(`LISTEN_PID=$$ LISTEN_FDS=%d LISTEN_FDNAMES=%s exec "$0" "$@"`, len(sockets), strings.Repeat("l7.socket:", len(sockets))+"x")
-	cmd := exec.Command("/bin/sh", "-c", script, d.binary, "--config", l.file)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=atexit_sleep_ms=20", "L7_ADMIN__SOCKET=" + filepath.Join(socketFolder(t), "admin.sock")}
-	cmd.ExtraFiles, cmd.SysProcAttr = sockets, orphans()
-	reader, writer, err := os.Pipe()
-	require.NoError(t, err)
-	cmd.Stdout, cmd.Stderr = writer, writer
-	require.NoError(t, cmd.Start())
-	require.NoError(t, writer.Close())
-	l.process = &process{t: t, cmd: cmd, ended: make(chan struct{})}
-	d.l7 = l
-	go func() {
-		_, _ = io.Copy(&l.stderr, reader) // it ends with the last of them
-		_ = cmd.Wait()                    // the exit code is in ProcessState
-		close(l.ended)
-	}()
-	t.Cleanup(func() {
-		for n := range len(l.log("upgraded; the new process serves")) + 1 {
-			_ = syscall.Kill(d.pid(n), syscall.SIGKILL) // it fails for those that have ended
-		}
-		<-l.ended
-		l.checkOutput(false)
-		if t.Failed() {
-			t.Logf("they wrote:\n%s", l.stderr.String())
-		}
-	})
-	return d
-}
 
 // socket is a listener of which there may be copies.
 type socket interface {
@@ -83,7 +46,7 @@ func TestSocketsByDescriptor(t *testing.T) {
 		return []string{"listen: [" + listen + "]", "backends: {example.com: {servers: [" + server.address + "]}}"}
 	}
 	byDescriptor := "'127.0.0.1:0', 'fd://3', 'fd://4'"
-	l := startActivated(t, text(config(byDescriptor)...), fileOf(t, tcp), fileOf(t, local))
+	l := startDynasty(t, run{config: text(config(byDescriptor)...), sockets: []*os.File{fileOf(t, tcp), fileOf(t, local)}})
 	made, err := os.Lstat(path)
 	require.NoError(t, err)
 
@@ -103,7 +66,6 @@ func TestSocketsByDescriptor(t *testing.T) {
 		l.rewrite(config(listen)...)
 		l.upgrade()
 		n++
-		l.awaitLog("drained", n) // or the one before might have answered
 		serves()
 	}
 
@@ -141,7 +103,7 @@ func TestSocketThatWasNotPassed(t *testing.T) {
 	file, err := os.Open(os.DevNull)
 	require.NoError(t, err)
 	defer file.Close()
-	l := startActivated(t, config, file)
+	l := launchDynasty(t, run{config: config, sockets: []*os.File{file}})
 	assert.Equal(t, 1, l.exit())
 	assert.Contains(t, l.stderr.String(), "cannot use the inherited descriptor 3")
 }

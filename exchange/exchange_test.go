@@ -121,7 +121,7 @@ func TestAbortEndsAnExchangeAnywhere(t *testing.T) {
 	})
 	f("while the client is watched", func(c *net.TCPConn) {
 		readN(c, len(getHead))
-		time.Sleep(2 * watchAfter)
+		time.Sleep(2 * watchAfter) // the server is slow
 		_, _ = io.WriteString(c, okHead)
 	}, func(x *Exchange, _ *testClient, s *Server) {
 		_ = s.Do(x)
