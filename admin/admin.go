@@ -128,9 +128,12 @@ func (s *Server) find(trusted bool) *door {
 // Close ends everything: streams at once, requests that are being answered within farewell. It removes the socket if it is still the one
 // that was made here.
 func (s *Server) Close() {
-	s.replace(nil)
+	s.Shut()
 	s.running.Wait()
 }
+
+// Shut is Close that waits for nothing.
+func (s *Server) Shut() { s.replace(nil) }
 
 // replace puts doors in the place of those in force, which come to an end in the background where they are not among the new ones.
 func (s *Server) replace(doors []*door) {

@@ -58,6 +58,23 @@ func beside(path string) string {
 	return strings.TrimSuffix(path, extension) + "-" + strconv.Itoa(os.Getpid()) + extension
 }
 
+// removeDead removes the sockets beside a path whose processes have gone without. The lock of the directory must be held.
+func removeDead(path string) {
+	extension := filepath.Ext(path)
+	prefix := strings.TrimSuffix(path, extension) + "-"
+	names, _ := filepath.Glob(prefix + "*" + extension) // a path that is no pattern keeps what is there
+	for _, name := range names {
+		pid, err := strconv.Atoi(strings.TrimSuffix(strings.TrimPrefix(name, prefix), extension))
+		if err != nil || pid <= 0 || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			continue
+		}
+		info, err := os.Lstat(name)
+		if err == nil && info.Mode()&fs.ModeSocket != 0 && unixsocket.CheckFree(name) == nil { // it may be in use in another container
+			_ = os.Remove(name) // the next one tries again
+		}
+	}
+}
+
 // makeParent makes the directory of a socket, and refuses one where somebody else could put another socket in our place: under
 // /tmp, anybody may have been there before. The directory of root's own socket is open to be looked at, as all in /run.
 func makeParent(directory string) error {
@@ -92,6 +109,7 @@ func listenUnix(path string, private bool) (net.Listener, *socketFile, error) {
 	permission := unixsocket.Permission{}
 	if private {
 		permission.Mode = 0o600
+		removeDead(path)
 	}
 	listener, err := unixsocket.Listen(path, permission)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -159,4 +160,22 @@ func TestStaleSocketForSeveral(t *testing.T) {
 			_ = l.Close()
 		}
 	}
+}
+
+// What killed processes have left beside the socket goes with the next start; what is not theirs stays.
+func TestDeadSocketsBesideAreRemoved(t *testing.T) {
+	s := newRoom(t, newFake())
+	socket := socketIn(t)
+	dead := strings.TrimSuffix(socket, ".sock") + "-4194305.sock" // above what Linux gives to processes
+	living := strings.TrimSuffix(socket, ".sock") + "-4194306.sock"
+	another := strings.TrimSuffix(socket, ".sock") + "-old.sock"
+	makeStale(t, dead)
+	makeStale(t, another)
+	l, err := net.Listen("unix", living) // in another container
+	require.NoError(t, err)
+	defer l.Close()
+	settle(t, s, Settings{Socket: socket})
+	assert.NoFileExists(t, dead)
+	assert.FileExists(t, living)
+	assert.FileExists(t, another)
 }

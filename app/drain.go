@@ -70,6 +70,14 @@ func (a *App) leave() error {
 	return a.finish(timeout)
 }
 
+// quit takes the names of the sockets away and waits for nothing.
+func (a *App) quit() {
+	a.room.Shut()
+	if a.reloading.TryLock() { // or else a reload opens some at this moment, which the next start finds stale
+		a.server.Leave()
+	}
+}
+
 // finish stops listening, lets requests in flight finish, closes every connection and ends the active checks.
 func (a *App) finish(timeout time.Duration) error {
 	if timeout >= cutShare*cutBefore {

@@ -144,8 +144,13 @@ func (r *run) pass(done outcome, sig os.Signal) {
 	}
 }
 
+// echo is how soon after a signal the same request is no further one: a process group and its leader are both signalled, as by timeout(1), and
+// what passes signals on adds its own.
+const echo = 100 * time.Millisecond
+
 // drain finishes what is in flight. The last of so many further requests to drain ends it at once.
 func (r *run) drain(finish func() error, further int) error {
+	last := time.Now()
 	drained := make(chan error, 1)
 	go func() { drained <- finish() }()
 	for {
@@ -155,7 +160,12 @@ func (r *run) drain(finish func() error, further int) error {
 		case <-r.alive:
 			r.tell(systemd.Alive())
 		case <-r.asked.Drain:
+			if time.Since(last) < echo {
+				continue
+			}
+			last = time.Now()
 			if further--; further == 0 {
+				r.quit()
 				return ErrStopped
 			}
 			r.ignore("drain")

@@ -88,6 +88,6 @@ func TestSecondSignalDuringTheDelayQuitsAtOnce(t *testing.T) {
 	l, _ := startDelayed(t, startUpstream(t, "a"), "1m")
 	l.signal(syscall.SIGTERM)
 	l.awaitLog("draining", 1)
-	l.signal(syscall.SIGTERM)
+	l.signalAgain(syscall.SIGTERM)
 	assert.Equal(t, 1, l.exit())
 }

@@ -74,6 +74,13 @@ func (p *process) signal(sig syscall.Signal) {
 	require.NoError(p.t, p.cmd.Process.Signal(sig))
 }
 
+// signalAgain sends a signal that is no echo of the one before.
+func (p *process) signalAgain(sig syscall.Signal) {
+	p.t.Helper()
+	time.Sleep(150 * time.Millisecond) // what comes within 100 ms is one
+	p.signal(sig)
+}
+
 func (p *process) hasEnded() bool {
 	select {
 	case <-p.ended:

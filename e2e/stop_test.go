@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"io"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -90,19 +91,42 @@ func TestDrainTimeoutCutsWhatHangs(t *testing.T) {
 func TestSecondSignalQuitsAtOnce(t *testing.T) {
 	t.Parallel()
 	server := startUpstream(t, "a")
-	l := startArgs(t, "example.com="+server.address)
+	dir := socketFolder(t)
+	path, control := filepath.Join(dir, "l7.sock"), filepath.Join(dir, "admin.sock")
+	l := startFile(t,
+		"listen: ['127.0.0.1:0', 'unix:"+path+"']",
+		"admin: {socket: '"+control+"'}",
+		"drain: {delay: 10s}",
+		"backends: {example.com: {servers: ["+server.address+"]}}")
 	hanging := l.begin(call{url: "http://example.com/?delay=1m"})
 	server.awaitInFlight(1)
 
 	l.signal(syscall.SIGTERM)
 	l.awaitLog("draining", 1)
 	l.signal(syscall.SIGHUP) // changes nothing any more
+	l.awaitText("nothing else is done any more")
 	began := time.Now()
-	l.signal(syscall.SIGINT)
+	l.signalAgain(syscall.SIGINT)
 	assert.NotZero(t, l.exit())
 	assert.Less(t, time.Since(began), patience/2, "this is the drain's timeout")
 	<-hanging.done
 	require.Error(t, hanging.err)
+	assert.NoFileExists(t, path)
+	assert.NoFileExists(t, control)
+}
+
+// TestSignalAndItsEchoDrain: timeout(1) signals its child, and then the group that the child is in.
+func TestSignalAndItsEchoDrain(t *testing.T) {
+	t.Parallel()
+	server := startUpstream(t, "a")
+	l := startArgs(t, "example.com="+server.address)
+	slow := l.begin(call{url: "http://example.com/?delay=500ms"})
+	server.awaitInFlight(1)
+
+	l.signal(syscall.SIGTERM)
+	l.signal(syscall.SIGINT)
+	assert.Zero(t, l.exit())
+	slow.wait(t).from("a")
 }
 
 func TestStopWithoutClientsIsQuick(t *testing.T) {

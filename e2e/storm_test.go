@@ -65,7 +65,7 @@ func TestSecondSignalDuringASlowReloadQuitsAtOnce(t *testing.T) {
 	began := time.Now()
 	l.signal(syscall.SIGTERM)
 	time.Sleep(100 * time.Millisecond) // or the system would make one of them
-	l.signal(syscall.SIGTERM)
+	l.signalAgain(syscall.SIGTERM)
 	assert.Equal(t, 1, l.exit())
 	assert.Less(t, time.Since(began), 1500*time.Millisecond)
 	assert.Empty(t, l.log("reloaded"))
