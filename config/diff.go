@@ -125,13 +125,16 @@ func (d *differ) list(where string, k *Key, old, new reflect.Value) {
 	}
 }
 
-// itemName is the text that an item is known by: its own, or that of a section's main key.
+// itemName is the text that an item is known by: its own, or that of a section's main key, or else its first.
 func itemName(k *Key, v reflect.Value) string {
-	if k.Kind == KindSection {
-		main := k.main()
-		return textOf(v.Field(main.index))
+	if k.Kind != KindSection {
+		return textOf(v)
 	}
-	return textOf(v)
+	name := k.main()
+	if name == nil {
+		name = k.Fields[0]
+	}
+	return textOf(v.Field(name.index))
 }
 
 func itemNames(k *Key, list reflect.Value) []string {

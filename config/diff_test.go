@@ -1,6 +1,8 @@
 package config
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -69,4 +71,53 @@ func TestDiffOfLaterKeys(t *testing.T) {
 	if !slices.Equal(d.lines, want) {
 		t.Errorf("got  %q\nwant %q", d.lines, want)
 	}
+}
+
+// Every list may differ, wherever it stands: one that had no name for its items took the process down at the reload that changed it.
+func TestDiffOfEveryList(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "good", "everything.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, b := mustLoad(t, string(text), nil, Args{}), mustLoad(t, string(text), nil, Args{})
+	lists := lengthen(reflect.ValueOf(&b.Config).Elem())
+	if lists < 10 {
+		t.Errorf("%d lists are too few to be all", lists)
+	}
+	for _, both := range [][2]*Config{{&a.Config, &b.Config}, {&b.Config, &a.Config}} {
+		if got := Diff(both[0], both[1]); len(got) < lists/2 {
+			t.Errorf("%d lists, and this is all: %q", lists, got)
+		}
+	}
+	old, new := "listen: [{address: 'a:1', tls: {certificates: [{cert: x, key: y}]}}]\n"+aBackend, "listen: [{address: 'a:1', tls: {certificates: [{cert: x, key: z}, {cert: v, key: w}]}}]\n"+aBackend
+	got := Diff(&mustLoad(t, old, nil, Args{}).Config, &mustLoad(t, new, nil, Args{}).Config)
+	if want := []string{"listen: a:1 tls.certificates: +v", "listen: a:1 tls.certificates: x key: y -> z"}; !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+}
+
+// lengthen gives each list in a value one more item, and returns how many there are.
+func lengthen(v reflect.Value) (lists int) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Field(i).CanSet() {
+				lists += lengthen(v.Field(i))
+			}
+		}
+	case reflect.Map:
+		for _, k := range v.MapKeys() {
+			item := reflect.New(v.Type().Elem()).Elem()
+			item.Set(v.MapIndex(k))
+			lists += lengthen(item)
+			v.SetMapIndex(k, item)
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			lists += lengthen(v.Index(i))
+		}
+		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+		lists++
+	}
+	return lists
 }
