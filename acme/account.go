@@ -82,13 +82,11 @@ func CheckRoot(pem string) error {
 	return nil
 }
 
-// set says what hosts certificates are wanted for. Each channel is closed when storage has been searched for a host that is new.
-func (a *account) set(hosts []string) (searched []<-chan struct{}) {
+// add has certificates for further hosts. Each channel is closed when storage has been searched for a host that is new.
+func (a *account) add(hosts []string) (searched []<-chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	wanted := make(map[string]bool, len(hosts))
 	for _, name := range hosts {
-		wanted[name] = true
 		if a.hosts[name] != nil {
 			continue
 		}
@@ -98,6 +96,17 @@ func (a *account) set(hosts []string) (searched []<-chan struct{}) {
 		searched = append(searched, done)
 		a.tasks.Go(func() { a.obtain(ctx, name, done) })
 	}
+	return searched
+}
+
+// keep has certificates for these hosts alone.
+func (a *account) keep(hosts []string) {
+	wanted := make(map[string]bool, len(hosts))
+	for _, name := range hosts {
+		wanted[name] = true
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	for name, h := range a.hosts {
 		if !wanted[name] {
 			h.cancel()
@@ -105,7 +114,6 @@ func (a *account) set(hosts []string) (searched []<-chan struct{}) {
 			a.cache.RemoveManaged([]certmagic.SubjectIssuer{{Subject: name}})
 		}
 	}
-	return searched
 }
 
 func (a *account) wants(name string) bool {

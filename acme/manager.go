@@ -59,37 +59,50 @@ type Manager struct {
 // New returns a manager of nothing. Close it.
 func New(log zerolog.Logger) *Manager { return &Manager{log: log, accounts: map[Account]*account{}} }
 
-// loading is how long Configure waits for what is in storage.
+// loading is how long Add waits for what is in storage.
 const loading = 3 * time.Second
 
-// Configure puts settings in force. What does not change goes on undisturbed; what goes is not asked for any more, and stays in storage.
-// Certificates that are in storage can be shown when it returns; the others are asked for meanwhile, again and again. It asks no
-// authority itself, so one that is down is no error.
-func (m *Manager) Configure(settings []Settings) error {
+// Add puts settings in force beside those that are. Certificates that are in storage can be shown when it returns; the others are asked for
+// meanwhile, again and again. It asks no authority itself, so one that is down is no error.
+func (m *Manager) Add(settings []Settings) error {
 	m.configuring.Lock()
 	defer m.configuring.Unlock()
-	if m.closed {
+	if m.closed || len(settings) == 0 {
 		return nil
 	}
-	wanted := map[Account][]string{}
-	for _, s := range settings {
-		wanted[s.Account] = append(wanted[s.Account], s.Hosts...)
-	}
-	if len(wanted) > 0 {
-		if err := m.stand(); err != nil {
-			return err
-		}
+	if err := m.stand(); err != nil {
+		return err
 	}
 	var searched []<-chan struct{}
-	for key, hosts := range wanted {
-		searched = append(searched, m.account(key).set(hosts)...)
+	for key, hosts := range byAccount(settings) {
+		searched = append(searched, m.account(key).add(hosts)...)
 	}
 	awaitAll(searched, loading)
-	m.drop(func(key Account) bool { return wanted[key] == nil }) // after the new ones have what they share a folder with
+	return nil
+}
+
+// Keep ends all that is not among the settings: it is not asked for any more, and stays in storage.
+func (m *Manager) Keep(settings []Settings) {
+	m.configuring.Lock()
+	defer m.configuring.Unlock()
+	wanted := byAccount(settings)
+	m.drop(func(key Account) bool { return wanted[key] == nil })
 	if len(wanted) == 0 {
 		m.sitDown()
 	}
-	return nil
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for key, a := range m.accounts {
+		a.keep(wanted[key])
+	}
+}
+
+func byAccount(settings []Settings) map[Account][]string {
+	hosts := map[Account][]string{}
+	for _, s := range settings {
+		hosts[s.Account] = append(hosts[s.Account], s.Hosts...)
+	}
+	return hosts
 }
 
 // account finds or makes one.

@@ -31,7 +31,7 @@ func TestWithoutAuthority(t *testing.T) {
 	m := New(zerolog.New(log))
 	defer m.Close()
 	account := nobody(t)
-	require.NoError(t, m.Configure([]Settings{{account, []string{"example.com"}}, {account, []string{"www.example.com"}}}))
+	require.NoError(t, configure(m, []Settings{{account, []string{"example.com"}}, {account, []string{"www.example.com"}}}))
 	log.await(t, "cannot get a certificate")
 	for _, name := range []string{"Example.com", "www.example.com", "example.com."} {
 		cert, err := m.GetCertificate(&tls.ClientHelloInfo{ServerName: name})
@@ -53,7 +53,7 @@ func TestChallengeOfStrangers(t *testing.T) {
 	t.Parallel()
 	m := New(zerolog.Nop())
 	defer m.Close()
-	require.NoError(t, m.Configure([]Settings{{nobody(t), []string{"example.com"}}}))
+	require.NoError(t, configure(m, []Settings{{nobody(t), []string{"example.com"}}}))
 	f := func(name string, asks bool, protos ...string) {
 		t.Helper()
 		client, server := net.Pipe()
@@ -69,26 +69,32 @@ func TestChallengeOfStrangers(t *testing.T) {
 	f("example.org", true, Protocol)
 }
 
+func configure(m *Manager, settings []Settings) error {
+	err := m.Add(settings)
+	m.Keep(settings)
+	return err
+}
+
 // TestConfigureAgain: what stays goes on undisturbed, and what goes leaves nothing behind.
 func TestConfigureAgain(t *testing.T) {
 	t.Parallel()
 	m := New(zerolog.Nop())
 	one, other := nobody(t), nobody(t)
-	require.NoError(t, m.Configure([]Settings{{one, []string{"a.example.com", "b.example.com"}}}))
+	require.NoError(t, configure(m, []Settings{{one, []string{"a.example.com", "b.example.com"}}}))
 	account, standIn := m.accounts[one], m.standIn
 	before := account.hosts["a.example.com"]
-	require.NoError(t, m.Configure([]Settings{{one, []string{"a.example.com"}}, {other, []string{"c.example.com"}}}))
+	require.NoError(t, configure(m, []Settings{{one, []string{"a.example.com"}}, {other, []string{"c.example.com"}}}))
 	assert.Same(t, account, m.accounts[one])
 	assert.Same(t, before, account.hosts["a.example.com"])
 	assert.Len(t, account.hosts, 1)
 	assert.Len(t, m.accounts, 2)
-	require.NoError(t, m.Configure(nil))
+	require.NoError(t, configure(m, nil))
 	assert.Empty(t, m.accounts)
 	require.Error(t, account.ctx.Err())
 	_, err := standIn.Accept()
 	require.ErrorIs(t, err, net.ErrClosed)
 	m.Close()
-	require.NoError(t, m.Configure([]Settings{{one, []string{"a.example.com"}}}))
+	require.NoError(t, configure(m, []Settings{{one, []string{"a.example.com"}}}))
 	assert.Empty(t, m.accounts, "after Close nothing begins")
 }
 

@@ -53,8 +53,10 @@ type App struct {
 	ending   chan struct{} // closed when nothing is watched any more
 	phase    phase
 
-	reloading sync.Mutex     // held from loading a config to putting it in force; guards the watchers
-	watcher   *watch.Watcher // of the config; nil: it is not watched
+	reloading sync.Mutex // held by a reload, from loading the config on, and by an upgrade: one at a time. It may take long
+	changing  sync.Mutex // held while what is in force changes, which is quick; guards the watchers. It is taken after reloading
+
+	watcher *watch.Watcher // of the config; nil: it is not watched
 
 	certWatcher *watch.Watcher // of certificates; nil: there are none
 	mu          sync.Mutex     // guards all below, which a reload writes
@@ -109,8 +111,10 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 
 // start serves the config. On error nothing is left running but the names.
 func (a *App) start(before *carried) error {
-	a.reloading.Lock() // who watches the config or comes in by the admin room, and who is told of names, waits until all stands
+	a.reloading.Lock() // who watches the config or comes in by the admin room waits until all stands
 	defer a.reloading.Unlock()
+	a.changing.Lock() // and who is told of names
+	defer a.changing.Unlock()
 	plan, err := Prepare(a.source, a.parts)
 	if err != nil {
 		return err
@@ -119,7 +123,7 @@ func (a *App) start(before *carried) error {
 	a.server = server.New(a.log, plan.Snapshot, a.parts.Pools)
 	a.server.Inherit(sockets{a.source.Self.Inherited})
 	a.room.Inherit(sockets{a.source.Self.Inherited})
-	commit, err := a.open(plan)
+	opening, err := a.open(plan)
 	if err != nil {
 		plan.Snapshot.Close()
 		return err
@@ -127,7 +131,11 @@ func (a *App) start(before *carried) error {
 	a.level.Store(levelOf(plan))
 	a.adopt(plan)
 	before.restore(plan.Snapshot, &a.undrains)
-	commit()
+	opening.listeners.Commit(plan.Snapshot)
+	a.retire(opening, plan)
+	if address := a.room.Addr(); address != nil {
+		a.log.Info().Stringer("address", address).Msg("admin listening")
+	}
 	go a.watchRates(a.ending)
 	go a.warnOfExpiry(a.ending)
 	go a.rotateTickets(a.ending)
@@ -136,33 +144,41 @@ func (a *App) start(before *carried) error {
 	return nil
 }
 
-// open opens what a plan asks for beside its snapshot: the access log, the admin room and the listeners. Nothing of it is in force before
-// commit. On error nothing is left open that was not before.
-func (a *App) open(plan *Plan) (commit func(), err error) {
-	access, err := a.access.open(&plan.Config.Log)
-	if err != nil {
+// opening is what a plan asks for beside its snapshot. It is open, and not in force before it is committed.
+type opening struct {
+	access    *opened
+	doors     *admin.Opening
+	listeners *server.Opening
+}
+
+// open opens the access log, the admin room and the listeners, and has certificates loaded. On error nothing is left open that was not before.
+func (a *App) open(plan *Plan) (o *opening, err error) {
+	o = &opening{}
+	if o.access, err = a.access.open(&plan.Config.Log); err != nil {
 		return nil, err
 	}
-	doors, err := a.openRoom(plan)
-	if err != nil {
-		access.abandon()
+	if o.doors, err = a.openRoom(plan); err != nil {
+		o.access.abandon()
 		return nil, err
 	}
-	listeners, err := a.server.Open(plan.listening.listens)
-	if err != nil {
-		access.abandon()
-		doors.Abort()
+	if o.listeners, err = a.server.Open(plan.listening.listens); err != nil {
+		o.access.abandon()
+		o.doors.Abort()
 		return nil, err
 	}
-	plan.Snapshot.Access = access.log
-	return func() {
-		a.access.adopt(access, plan.Config.Drain.Timeout)
-		listeners.Commit()
-		doors.Commit()
-		if address := a.room.Addr(); address != nil && plan.Snapshot.Generation == 1 {
-			a.log.Info().Stringer("address", address).Msg("admin listening")
-		}
-	}, nil
+	plan.Snapshot.Access = o.access.log
+	if err := a.parts.acme.Add(plan.listening.authorities); err != nil {
+		a.log.Error().Err(err).Msg("no certificate is asked for")
+	}
+	return o, nil
+}
+
+// retire closes what a plan that is in force has no use for any more.
+func (a *App) retire(o *opening, plan *Plan) {
+	o.doors.Commit()
+	o.listeners.Retire()
+	a.access.adopt(o.access, plan.Config.Drain.Timeout)
+	a.parts.acme.Keep(plan.listening.authorities)
 }
 
 // Addrs are the addresses that are listened on.
@@ -180,7 +196,7 @@ func (a *App) Reload() error {
 	}
 	done, err := a.reload()
 	if err != nil {
-		logProblems(a.log, err, "cannot reload; the config in force stays")
+		a.refused(err)
 		done = &api.Reload{Generation: a.server.Snapshot().Generation, Problems: problemTexts(err)}
 		a.reloads.failed.Add(1)
 		a.keepNames()
@@ -193,6 +209,15 @@ func (a *App) Reload() error {
 	a.mu.Unlock()
 	a.events.add(reloadEvent(done))
 	return err
+}
+
+// refused logs why a reload came to nothing. In a process that comes to its end that is nobody's mistake.
+func (a *App) refused(err error) {
+	if why := a.Ready(); why != nil {
+		a.log.Warn().AnErr("reason", why).Msg("not reloaded")
+		return
+	}
+	logProblems(a.log, err, "cannot reload; the config in force stays")
 }
 
 func reloadEvent(done *api.Reload) api.Event {
@@ -216,32 +241,53 @@ func orNothing(changes []string) []string {
 var errNothingToReload = errors.New("there is no config file to reload: all came from arguments and environment")
 
 func (a *App) reload() (*api.Reload, error) {
-	if a.phase.Load() == stopping {
-		return nil, errStopping
+	if err := a.Ready(); err != nil {
+		return nil, err
 	}
 	if a.loaded.File == "" {
 		return nil, errNothingToReload
 	}
-	plan, err := Prepare(a.source, a.parts)
+	plan, changes, err := a.next()
 	if err != nil {
 		return nil, err
 	}
-	commit, err := a.open(plan)
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	if err := a.Ready(); err != nil { // it was told to stop meanwhile
+		plan.Snapshot.Close()
+		return nil, err
+	}
+	opening, err := a.open(plan)
 	if err != nil {
 		plan.Snapshot.Close()
 		return nil, err
 	}
-	changes := config.Diff(a.config, plan.Config)
 	plan.Snapshot.Generation = a.server.Snapshot().Generation + 1
-	old := a.server.Swap(plan.Snapshot)
+	old := opening.listeners.Commit(plan.Snapshot)
 	level := a.level.Swap(levelOf(plan))
 	a.adopt(plan)
-	commit()
 	old.Close()
+	a.renew(namesOf(plan.Config)) // what was heard of them while the snapshot was built came to the one before
+	a.retire(opening, plan)
 	if min(level, levelOf(plan)) <= int32(zerolog.InfoLevel) { // a reload is told of under the old level or the new
 		a.base.Info().Uint64("generation", plan.Snapshot.Generation).Str("changes", strings.Join(orNothing(changes), "; ")).Msg("reloaded")
 	}
 	return &api.Reload{Generation: plan.Snapshot.Generation, Changes: changes, Warnings: plan.Warnings}, nil
+}
+
+// next prepares a reload and says what it changes. A fault of our own there costs the reload, and not the process with all its requests.
+func (a *App) next() (plan *Plan, changes []string, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			a.log.Error().Interface("fault", fault).Bytes("stack", debug.Stack()).Msg("a fault of l7 itself; please report it")
+			err = fmt.Errorf("a fault of l7 itself, which the log has more of: %v", fault)
+		}
+	}()
+	plan, err = Prepare(a.source, a.parts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plan, config.Diff(a.config, plan.Config), nil
 }
 
 // adopt makes a plan's config the one in force beside the requests and the log, and says what deserves a word.
@@ -251,9 +297,6 @@ func (a *App) adopt(plan *Plan) {
 	a.mu.Unlock()
 	plan.Snapshot.Activate()
 	a.parts.certs.set(plan.listening.keepers)
-	if err := a.parts.acme.Configure(plan.listening.authorities); err != nil {
-		a.log.Error().Err(err).Msg("no certificate is asked for")
-	}
 	a.keepNames()
 	a.follow(plan)
 	for _, warning := range plan.Warnings {

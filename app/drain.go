@@ -16,13 +16,15 @@ type phase struct{ atomic.Int32 }
 const (
 	starting int32 = iota
 	serving
-	stopping // told to stop, or replaced
+	stopping // told to stop
+	replaced // by another process, in an upgrade
 )
 
 // Why new work is not welcome.
 var (
 	errStarting = errors.New("starting")
 	errStopping = errors.New("draining: the process is about to end")
+	errReplaced = errors.New("another process serves since an upgrade, and has read the config itself: ask again")
 )
 
 // Ready is nil while new requests are welcome; the error says why they are not.
@@ -32,6 +34,8 @@ func (a *App) Ready() error {
 		return errStarting
 	case stopping:
 		return errStopping
+	case replaced:
+		return errReplaced
 	}
 	return nil
 }
@@ -46,6 +50,7 @@ const (
 // Drain ends the process's work in three beats. Ready fails at once, and for drain.delay requests are taken all the same: it takes others a
 // while to see. Then the listeners close and what is in flight may finish. What has not shortly before the end of drain.timeout is cut.
 func (a *App) Drain() error {
+	a.phase.Store(stopping)
 	cfg := a.stop()
 	a.tell(systemd.Stopping())
 	a.log.Info().Stringer("delay", cfg.Delay).Stringer("timeout", cfg.Timeout).Msg("draining")
@@ -53,11 +58,10 @@ func (a *App) Drain() error {
 	return a.finish(cfg.Timeout)
 }
 
-// stop turns new work and reloads away, and waits for one that has begun: it may open listeners, and change how to drain.
+// stop waits for a reload that opens listeners just now. One that still reads the config comes to nothing, for the phase says so.
 func (a *App) stop() config.Drain {
-	a.phase.Store(stopping)
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
+	a.changing.Lock()
+	defer a.changing.Unlock()
 	return a.current().Config.Drain
 }
 
@@ -73,7 +77,7 @@ func (a *App) leave() error {
 // quit takes the names of the sockets away and waits for nothing.
 func (a *App) quit() {
 	a.room.Shut()
-	if a.reloading.TryLock() { // or else a reload opens some at this moment, which the next start finds stale
+	if a.changing.TryLock() { // or else a reload opens some at this moment, which the next start finds stale
 		a.server.Leave()
 	}
 }

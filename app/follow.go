@@ -58,13 +58,13 @@ func (a *App) followCertificates(files []string) {
 
 // unfollow ends the watching.
 func (a *App) unfollow() {
-	a.reloading.Lock()
+	a.changing.Lock()
 	watchers := []*watch.Watcher{a.watcher, a.certWatcher}
 	a.watcher, a.certWatcher = nil, nil
-	a.reloading.Unlock()
+	a.changing.Unlock()
 	for _, w := range watchers {
 		if w != nil {
-			w.Close()
+			go w.Close() // it waits for a reload that it has begun, which may hang in a read
 		}
 	}
 }

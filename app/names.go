@@ -59,14 +59,17 @@ func namesOf(cfg *config.Config) (names []discovery.Name) {
 	return names
 }
 
-// renamed is called when names stand for other addresses than before: the backends that have servers by them get those. A start holds the lock
-// until it serves, or has failed.
+// renamed is called when names stand for other addresses than before. A start holds the lock until it serves, or has failed.
 func (a *App) renamed(names []discovery.Name) {
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
-	if a.phase.Load() != serving {
-		return
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	if a.phase.Load() != starting {
+		a.renew(names)
 	}
+}
+
+// renew gives the backends that have servers by some names the addresses that those stand for now. The lock of what changes must be held.
+func (a *App) renew(names []discovery.Name) {
 	next, changed, done := a.server.Snapshot().Renew(names)
 	if next == nil {
 		return

@@ -218,11 +218,11 @@ func (l *listening) blame(err error, where []string) {
 	}
 }
 
-// renewCertificates reads the files of certificates, authorities and revocations again, because some have changed. It waits for a reload
-// that is under way, which may have read them before they changed.
+// renewCertificates reads the files of certificates, authorities and revocations again, because some have changed. A reload that is under way,
+// which may have read them before they changed, does so too at its end.
 func (a *App) renewCertificates() {
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
+	a.changing.Lock()
+	defer a.changing.Unlock()
 	for _, keeper := range a.parts.certs.all() {
 		warnings, err := keeper.Reload()
 		if err != nil {

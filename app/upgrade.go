@@ -167,7 +167,7 @@ func (a *App) Upgrade(ctx context.Context) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	a.phase.Store(stopping)
+	a.phase.Store(replaced)
 	a.room.Leave()
 	for _, o := range offers {
 		handover.Leave(o.Listener)

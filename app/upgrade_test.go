@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"l7/config"
+	"l7/server"
 )
 
 // running is an App that serves a config on a port that the system chooses.
@@ -96,4 +97,15 @@ func TestFindBinary(t *testing.T) {
 	own, err := os.Executable()
 	require.NoError(t, err)
 	require.Equal(t, own, FindBinary("missing"))
+}
+
+// A fault of our own costs the reload that ran into it, and nothing else.
+func TestAFaultCostsTheReload(t *testing.T) {
+	a := running(t, Self{}, twoServers)
+	lookUp := a.parts.lookUp
+	a.parts.lookUp = func(*config.Config) server.Names { panic("lost") }
+	require.ErrorContains(t, a.Reload(), "a fault of l7 itself, which the log has more of: lost")
+	a.parts.lookUp = lookUp
+	require.NoError(t, a.Reload())
+	require.NoError(t, a.Drain())
 }

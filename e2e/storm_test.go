@@ -55,17 +55,29 @@ func TestReloadThatIsAskedForDuringOne(t *testing.T) {
 	l.await("the dump", func() bool { return len(l.stdout.lines()) > 0 })
 }
 
-// TestSecondSignalDuringASlowReloadQuitsAtOnce: it had to wait for the reload, as the first one has to.
-func TestSecondSignalDuringASlowReloadQuitsAtOnce(t *testing.T) {
+// TestTermWaitsForNoReload: one that hangs in a read, as of a file on a server that is down, kept the process from draining.
+func TestTermWaitsForNoReload(t *testing.T) {
 	t.Parallel()
-	l := startSlowToReload(t)
+	server := startUpstream(t, "a")
+	config := []string{listenAnywhere, "watch: true", "backends: {example.com: {servers: [" + server.address + "]}}"}
+	l := startFile(t, config...)
+	slow := l.begin(call{url: "http://example.com/?delay=1s"})
+	server.awaitInFlight(1)
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	require.NoError(t, os.Rename(fifo, l.file))
 	l.signal(syscall.SIGHUP)
-	time.Sleep(200 * time.Millisecond) // the reload says nothing before its end
-	began := time.Now()
+	l.await("a reload reads the config", func() bool {
+		file, err := os.OpenFile(l.file, os.O_WRONLY|syscall.O_NONBLOCK, 0) // there is somebody who reads
+		if err == nil {
+			t.Cleanup(func() { _ = file.Close() })
+		}
+		return err == nil
+	})
 	l.signal(syscall.SIGTERM)
-	l.signalAgain(syscall.SIGTERM)
-	assert.Equal(t, 1, l.exit())
-	assert.Less(t, time.Since(began), 1500*time.Millisecond)
+	assert.True(t, slow.wait(t).from("a").Close)
+	assert.Zero(t, l.exit())
+	l.awaitLog("drained", 1)
 	assert.Empty(t, l.log("reloaded"))
 }
 

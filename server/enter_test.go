@@ -50,7 +50,7 @@ func (p *proxy) obeys(rules Rules) {
 	for address := range p.listeners {
 		opening, err := p.Open([]Listen{{Address: address, Rules: rules}})
 		require.NoError(p.t, err)
-		opening.Commit()
+		commit(p.Server, opening)
 	}
 }
 

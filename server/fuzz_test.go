@@ -41,7 +41,7 @@ func startFuzzed(f *testing.F, origin net.Addr) *proxy {
 	s := New(zerolog.Nop(), snapshot, pools)
 	opening, err := s.Open([]Listen{{Address: config.ListenAddress{Network: "tcp", Addr: "127.0.0.1:0"}}})
 	require.NoError(f, err)
-	opening.Commit()
+	commit(s, opening)
 	f.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 		defer cancel()

@@ -71,7 +71,7 @@ func (ss *session) decide() verdict {
 
 // gate is what the listener has to say about a request: who may not connect, and who is to come back by https.
 func (ss *session) gate() cause.Cause {
-	rules := ss.conn.listener.rules.Load()
+	rules := ss.snapshot.gate(ss.conn.listener)
 	switch {
 	case !admits(rules.Allow, rules.Deny, ss.conn.peer.ip):
 		return cause.Forbidden

@@ -42,7 +42,7 @@ func start(t *testing.T, yaml string) *proxy {
 	opening, err := s.Open([]Listen{{Address: config.ListenAddress{Network: "tcp", Addr: "127.0.0.1:0"}}})
 	require.NoError(t, err)
 	snapshot.Activate()
-	opening.Commit()
+	commit(s, opening)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
 		defer cancel()
@@ -67,6 +67,13 @@ func build(t *testing.T, yaml string) (*Snapshot, *exchange.Pools) {
 	snapshot, findings := NewSnapshot(&loaded.Config, parts)
 	require.Empty(t, findings)
 	return snapshot, pools
+}
+
+// commit puts an Opening in force with the snapshot that is, as a reload that changes nothing else does.
+func commit(s *Server, o *Opening) {
+	next := *s.Snapshot()
+	o.Commit(&next)
+	o.Retire()
 }
 
 // inFront runs a Server with one backend for every host, and extra top-level YAML.

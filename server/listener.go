@@ -22,10 +22,10 @@ type listener struct {
 	net.Listener
 	server  *Server
 	address config.ListenAddress
-	rules   atomic.Pointer[Rules]
-	port    string        // of a TCP listener
-	closing atomic.Bool   // its connections are to end
-	ended   chan struct{} // made by serve; closed when the last connection has been accepted
+	rules   atomic.Pointer[Rules] // for new connections; for requests see Snapshot.gate
+	port    string                // of a TCP listener
+	closing atomic.Bool           // its connections are to end
+	ended   chan struct{}         // made by serve; closed when the last connection has been accepted
 }
 
 // newListener returns a listener of no socket, with no rules.
@@ -105,6 +105,7 @@ type Opening struct {
 	want   []Listen
 	next   map[config.ListenAddress]*listener
 	opened []*listener
+	before map[config.ListenAddress]*listener // set by Commit
 }
 
 // Open opens those of the addresses that are not open yet, and serves none of them before Commit.
@@ -165,17 +166,26 @@ func (s *Server) holderOf(address config.ListenAddress, err error) string {
 	return ""
 }
 
-// Commit serves the new listeners and then stops those that are not wanted any more.
-func (o *Opening) Commit() {
+// Commit puts a snapshot in force, with the rules of the listeners in the same moment, and serves the new listeners. It returns the snapshot
+// before, for the caller to close. Retire has to follow.
+func (o *Opening) Commit(next *Snapshot) (before *Snapshot) {
+	next.gates = make(map[*listener]*Rules, len(o.want))
 	for i := range o.want {
-		o.next[o.want[i].Address].rules.Store(&o.want[i].Rules)
+		l, rules := o.next[o.want[i].Address], &o.want[i].Rules
+		next.gates[l] = rules
+		l.rules.Store(rules)
 	}
-	old := o.server.listeners
-	o.server.listeners = o.next
+	before = o.server.Swap(next)
+	o.before, o.server.listeners = o.server.listeners, o.next
 	for _, l := range o.opened {
 		o.server.serve(l)
 	}
-	for address, l := range old {
+	return before
+}
+
+// Retire stops the listeners that are not wanted any more.
+func (o *Opening) Retire() {
+	for address, l := range o.before {
 		if o.next[address] == nil {
 			l.stop()
 		}

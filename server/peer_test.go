@@ -99,7 +99,7 @@ func TestWithZones(t *testing.T) {
 		require.NoError(t, err)
 		opening, err := s.Open([]Listen{{Address: address, Rules: rules}})
 		require.NoError(t, err)
-		opening.Commit()
+		commit(s, opening)
 		defer func() {
 			ctx, cancel := context.WithCancel(context.Background())
 			cancel()

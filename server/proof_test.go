@@ -44,7 +44,7 @@ func TestProofComesFirst(t *testing.T) {
 	for _, rules := range []Rules{{Deny: everybody}, {Redirect: true}} {
 		opening, err := p.Open([]Listen{{Address: config.ListenAddress{Network: "tcp", Addr: "127.0.0.1:0"}, Rules: rules}})
 		assert.NoError(t, err)
-		opening.Commit()
+		commit(p.Server, opening)
 		assert.Contains(t, p.exchange("GET "+proofPath+"x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "200 OK")
 		assert.NotContains(t, p.exchange("GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), "200 OK")
 	}

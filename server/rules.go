@@ -25,6 +25,14 @@ type Rules struct {
 	Redirect bool            // every request is sent to https
 }
 
+// gate is what holds for the requests that come by a listener. One that is not wanted any more keeps the rules that it had.
+func (s *Snapshot) gate(l *listener) *Rules {
+	if rules := s.gates[l]; rules != nil {
+		return rules
+	}
+	return l.rules.Load()
+}
+
 // isProxy is true for an address whose connections begin with a PROXY header.
 func (r *Rules) isProxy(ip netip.Addr) bool { return contains(r.Proxies, ip) }
 

@@ -154,7 +154,7 @@ func TestForwardsClientsOfAllKinds(t *testing.T) {
 			t.Skip("no IPv6 here: ", err)
 		}
 		require.NoError(t, err)
-		opening.Commit()
+		commit(s, opening)
 		defer func() { _ = s.Drain(t.Context()) }()
 		c, err := net.Dial(network, s.Addrs()[0].String())
 		require.NoError(t, err)

@@ -28,7 +28,8 @@ type Snapshot struct {
 	// Access logs each request that is over; nil: nobody does.
 	Access *accesslog.Log
 
-	source   *builder // what it was made by, for Renew
+	gates    map[*listener]*Rules // what holds for requests, see gate
+	source   *builder             // what it was made by, for Renew
 	warnings []string
 	cells    *Cells
 	table    *route.Table

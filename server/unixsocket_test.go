@@ -56,7 +56,7 @@ func open(t *testing.T, s *Server, want ...Listen) {
 	t.Helper()
 	opening, err := s.Open(want)
 	require.NoError(t, err)
-	opening.Commit()
+	commit(s, opening)
 }
 
 // A reload changes the owner and the mode of a socket that stays open, and takes nothing back that the config says no more.
