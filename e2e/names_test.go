@@ -165,6 +165,9 @@ func TestANameThatDoesNotResolve(t *testing.T) {
 	got.refusedFor(http.StatusServiceUnavailable, "name_unresolved")
 	assert.NotContains(t, got.body, "127.0.0.1", "the resolver is nobody's business")
 	assert.Contains(t, strings.Join(l.stderr.lines(), "\n"), "late.test")
+	l.signal(syscall.SIGHUP)
+	l.awaitLog("reloaded", 1)
+	assert.Equal(t, 2, strings.Count(l.stderr.String(), "backend late.test: cannot resolve"), "who starts and who reloads are told")
 	names.set("late.test.", "late.test. 1 IN A 127.0.0.1")
 	eventually(t, "it serves", func() bool { return l.get("http://late.test/").StatusCode == http.StatusOK })
 }

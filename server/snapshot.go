@@ -102,6 +102,15 @@ func NewSnapshot(cfg *config.Config, parts Parts) (*Snapshot, []config.Finding) 
 	}
 	b.snapshot.http01 = parts.HTTP01
 	b.backends(names)
+	for i := range b.snapshot.backends {
+		to := b.snapshot.backends[i].Backend
+		switch err := to.Unresolved(); {
+		case err != nil && len(to.Members()) == 0:
+			b.snapshot.warnings = append(b.snapshot.warnings, "backend "+to.Name()+": "+to.WhyDown())
+		case err != nil:
+			b.snapshot.warnings = append(b.snapshot.warnings, "backend "+to.Name()+": cannot resolve "+err.Error())
+		}
+	}
 	b.snapshot.source = &b
 	return b.snapshot, nil
 }
