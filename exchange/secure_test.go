@@ -16,9 +16,17 @@ import (
 // serveSecurely is serve for an https server.
 func serveSecurely(t *testing.T, script func(c *tls.Conn)) *Server {
 	t.Helper()
+	believing := func(string) *tls.Config { return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12} }
+	return serveSecurelyTo(t, believing, func(*tls.Config) {}, script)
+}
+
+// serveSecurelyTo is serveSecurely with other configs.
+func serveSecurelyTo(t *testing.T, ours func(string) *tls.Config, change func(theirs *tls.Config), script func(c *tls.Conn)) *Server {
+	t.Helper()
 	certificate, err := certs.SelfSigned([]string{"127.0.0.1"}, time.Now())
 	require.NoError(t, err)
 	cfg := &tls.Config{Certificates: []tls.Certificate{*certificate}, MinVersion: tls.VersionTLS12}
+	change(cfg)
 	plain := serve(t, func(c *net.TCPConn) {
 		secure := tls.Server(c, cfg)
 		script(secure)
@@ -26,8 +34,7 @@ func serveSecurely(t *testing.T, script func(c *tls.Conn)) *Server {
 	})
 	addr := plain.Address()
 	addr.Scheme = "https"
-	believing := func(string) *tls.Config { return &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12} }
-	s := NewServer(addr, Transport{TLS: believing}, NewPools(), time.Minute)
+	s := NewServer(addr, Transport{TLS: ours}, NewPools(), time.Minute)
 	t.Cleanup(func() {
 		require.Zero(t, s.PendingRequests())
 		s.Close()
@@ -77,6 +84,34 @@ func TestStaleConnectionsUnderTLS(t *testing.T) {
 			require.EqualValues(t, 2, s.Opened())
 		})
 	}
+}
+
+// TestTicketsEndNoConnection has an https server send a ticket behind its handshake, as all do. A bug took it for something unasked when it came between
+// the handshake and the first request: the fresh connection was stale, and the request failed.
+func TestTicketsEndNoConnection(t *testing.T) {
+	f := func(name string, change func(theirs *tls.Config)) {
+		t.Run(name, func(t *testing.T) {
+			client, _, err := certs.NewClientConfig(certs.ClientOptions{InsecureSkipVerify: true})
+			require.NoError(t, err)
+			s := serveSecurelyTo(t, client.For, change, func(c *tls.Conn) {
+				for readN(c, len(getHead)) == getHead {
+					_, _ = io.WriteString(c, okHead+"ok")
+				}
+			})
+			for range 3 {
+				x := request(New(), newClient(t), getHead, Incoming{})
+				x.Repeatable = false
+				require.NoError(t, s.Do(x))
+				require.NoError(t, x.Relay([]byte("H"), false, 0))
+				x.Finish()
+			}
+			require.EqualValues(t, 1, s.Opened())
+		})
+	}
+	large := func(tls.ConnectionState, *tls.SessionState) ([]byte, error) { return make([]byte, 8000), nil }
+	f("usual", func(*tls.Config) {})
+	f("large", func(theirs *tls.Config) { theirs.WrapSession = large }) // the end of it comes after the handshake's last read
+	f("later", func(theirs *tls.Config) { theirs.WrapSession, theirs.ClientAuth = large, tls.RequestClientCert })
 }
 
 // TestATunnelOfTLSOnBothSidesEnds: when both sides have said that they are done, nothing is waited for. A socket under TLS does not hang up with that,

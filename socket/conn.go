@@ -25,8 +25,11 @@ type Conn struct {
 
 	transfers // in and out; empty where the net package does all
 
-	look  func(fd uintptr) // bound once, for Stale: a closure for each call would be an allocation
-	found presence         // what look saw
+	look   func(fd uintptr) // bound once, for Stale: a closure for each call would be an allocation
+	found  presence         // what look saw
+	under  *lean            // what TLS is on top of; nil: there is none
+	heard  bool             // something was read, where the net package reads
+	filled bool             // what was read last filled its memory: there may be more of it on top of the socket
 }
 
 // New returns the Conn of an open connection, which belongs to it from now on. An nc that is a syscall.Conn is read
@@ -35,7 +38,7 @@ func New(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.readBy.set = nc.SetReadDeadline
 	c.writeBy.set = nc.SetWriteDeadline
-	if c.base = baseOf(nc); c.base != nil {
+	if c.base, c.under = baseOf(nc); c.base != nil {
 		c.look = func(fd uintptr) { c.found = peek(fd) }
 	}
 	if _, ok := nc.(syscall.Conn); ok {
@@ -45,20 +48,23 @@ func New(nc net.Conn) *Conn {
 	return c
 }
 
-// baseOf finds the socket under what was put on top of it; nil: there is none.
-func baseOf(nc net.Conn) syscall.RawConn {
+// baseOf finds the socket under what was put on top of it, and the Lean in between; nil: there is none.
+func baseOf(nc net.Conn) (base syscall.RawConn, between *lean) {
 	for {
+		if l, ok := nc.(*lean); ok {
+			between = l
+		}
 		switch under := nc.(type) {
 		case syscall.Conn:
 			raw, err := under.SyscallConn()
 			if err != nil {
-				return nil
+				return nil, nil
 			}
-			return raw
+			return raw, between
 		case interface{ NetConn() net.Conn }:
 			nc = under.NetConn()
 		default:
-			return nil
+			return nil, nil
 		}
 	}
 }
@@ -173,6 +179,7 @@ func (c *Conn) writeNow(p []byte) (n int) {
 func (c *Conn) readPlain(p []byte) (int, error) {
 	n, err := c.nc.Read(p)
 	if n > 0 {
+		c.heard, c.filled = true, n == len(p)
 		return n, nil // an error comes again
 	}
 	if err == nil {

@@ -17,16 +17,24 @@ import (
 // secure makes a TLS connection of both ends of another one.
 func secure(t testing.TB, near, far net.Conn) (client, server *tls.Conn) {
 	t.Helper()
+	return secureWith(t, near, far, func(_, _ *tls.Config) {})
+}
+
+// secureWith is secure with other configs.
+func secureWith(t testing.TB, near, far net.Conn, change func(ours, theirs *tls.Config)) (client, server *tls.Conn) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	template := &x509.Certificate{SerialNumber: big.NewInt(1)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	must(t, err)
-	server = tls.Server(far, &tls.Config{
+	theirs := &tls.Config{
 		Certificates:           []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
 		SessionTicketsDisabled: true, // nothing is on the line that the test has not put there
-	})
-	client = tls.Client(near, &tls.Config{InsecureSkipVerify: true})
+	}
+	ours := &tls.Config{InsecureSkipVerify: true}
+	change(ours, theirs)
+	server, client = tls.Server(far, theirs), tls.Client(near, ours)
 	var failed error
 	wait := background(func() { failed = server.Handshake() })
 	must(t, client.Handshake())

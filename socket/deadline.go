@@ -68,18 +68,6 @@ func (d *deadline) resume() {
 	}
 }
 
-// passed calls f with a deadline that has passed. f must not wait.
-func (d *deadline) passed(f func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	_ = d.set(past)
-	f()
-	if !d.cut {
-		d.at = 0
-		_ = d.set(time.Time{})
-	}
-}
-
 func (d *deadline) interrupted() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -3,7 +3,6 @@
 package socket
 
 import (
-	"net"
 	"syscall"
 	"time"
 )
@@ -17,10 +16,6 @@ func (transfers) bind(*Conn) {}
 func (c *Conn) read(p []byte) (int, error) { return c.readPlain(p) }
 
 func (c *Conn) write(p []byte, limit time.Duration) error { return c.writePlain(p, limit) }
-
-// Lean returns a net.Conn for what is put on top of the connection (TLS). The Conn is not to be used while that is, but for its
-// NetConn and Close.
-func (c *Conn) Lean() net.Conn { return c.nc }
 
 func (c *Conn) receive(pool *Pool) (*Buffer, int, error) { return c.receivePlain(pool) }
 

@@ -130,34 +130,6 @@ func (c *Conn) write(p []byte, limit time.Duration) error {
 	return nil
 }
 
-// Lean returns a net.Conn for what is put on top of the connection (TLS), with reads and writes that go to the kernel as the Conn's
-// own do: at 100 B it saves a fifth of the CPU of a TLS request (`go run ./bench/compare -tls`). The Conn is not to be used while that
-// is, but for its NetConn and Close.
-func (c *Conn) Lean() net.Conn {
-	if c.raw == nil {
-		return c.nc
-	}
-	return &lean{c.nc, c}
-}
-
-// lean is a connection as the net package has it, but for the way into the kernel. Its deadlines are those of the connection
-// underneath: SyscallConn keeps to them.
-type lean struct {
-	net.Conn
-	c *Conn
-}
-
-// NetConn is the connection underneath. It shows the way to what lean does not have, see Reset.
-func (l *lean) NetConn() net.Conn { return l.Conn }
-
-// Read implements net.Conn.
-func (l *lean) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	return l.c.read(p)
-}
-
 // Write implements net.Conn. What does not fit at once is left to the net package, which waits.
 func (l *lean) Write(p []byte) (n int, err error) {
 	for n < len(p) {

@@ -23,6 +23,7 @@ func keptPair(t *testing.T) (c *Conn, far *tls.Conn, under *net.TCPConn) {
 type gather struct {
 	net.Conn
 	gathers bool
+	after   int // so many writes it is told to; 0: never
 	held    []byte
 }
 
@@ -30,6 +31,10 @@ func (g *gather) Write(p []byte) (int, error) {
 	if g.gathers {
 		g.held = append(g.held, p...)
 		return len(p), nil
+	}
+	if g.after > 0 {
+		g.after--
+		g.gathers = g.after == 0
 	}
 	return g.Conn.Write(p)
 }
@@ -77,6 +82,21 @@ func TestStaleUnderTLS(t *testing.T) {
 		must(t, err)
 		read(t, c, "b")
 	})
+	f(true, func(c *Conn, far *tls.Conn, _ *net.TCPConn) { // in half a record that was taken from the socket with another
+		out := far.NetConn().(*gather)
+		out.gathers = true
+		send(t, far, "b")
+		send(t, far, "unasked")
+		send(t, out.Conn, string(out.held[:len(out.held)-5]))
+		read(t, c, "b")
+	})
+	f(true, func(c *Conn, far *tls.Conn, _ *net.TCPConn) { // behind what a small buffer took
+		send(t, far, "bc")
+		n, err := c.Read(make([]byte, 1), long)
+		if n != 1 || err != nil {
+			t.Fatal(n, err)
+		}
+	})
 	c, far, _ := keptPair(t)
 	c.Interrupt()
 	if !c.Stale() && !c.Interrupted() {
@@ -85,6 +105,64 @@ func TestStaleUnderTLS(t *testing.T) {
 	c.Resume()
 	send(t, far, "x")
 	read(t, c, "x")
+}
+
+// ticketPair returns both ends of a fresh TLS connection, the far one of which has a ticket that it has not sent yet.
+func ticketPair(t *testing.T) (c *Conn, far *tls.Conn, ticket string) {
+	t.Helper()
+	near, peer := dial(t, "tcp")
+	out := &gather{Conn: peer, after: 1} // the first write is the handshake's
+	client, server := secureWith(t, New(near).Lean(), out, func(ours, theirs *tls.Config) {
+		theirs.SessionTicketsDisabled, ours.ClientSessionCache = false, tls.NewLRUClientSessionCache(1)
+		theirs.ClientAuth = tls.RequestClientCert // or the ticket is in the first flight
+	})
+	if len(out.held) == 0 {
+		t.Fatal("there is no ticket")
+	}
+	out.gathers, out.after = false, 0
+	return New(client), server, string(out.held)
+}
+
+// A ticket is nothing unasked, whenever it comes: on a connection that was just opened it made a request fail, which nobody could send again.
+func TestATicketIsNotStale(t *testing.T) {
+	look := func(c *Conn, want bool) {
+		t.Helper()
+		if c.Stale() != want {
+			t.Fatalf("Stale is not %v", want)
+		}
+	}
+	goesOn := func(c *Conn, far *tls.Conn) {
+		t.Helper()
+		look(c, false)
+		must(t, c.Write([]byte("ask"), long))
+		expect(t, far, "ask")
+		send(t, far, "answer")
+		read(t, c, "answer")
+		look(c, false)
+	}
+	c, far, ticket := ticketPair(t)
+	send(t, far.NetConn(), ticket)
+	settled(t, c)
+	goesOn(c, far)
+
+	c, far, ticket = ticketPair(t)
+	send(t, far.NetConn(), ticket[:len(ticket)/2])
+	settled(t, c)
+	look(c, false)
+	send(t, far.NetConn(), ticket[len(ticket)/2:])
+	goesOn(c, far)
+
+	c, far, ticket = ticketPair(t)
+	send(t, far.NetConn(), ticket)
+	send(t, far, "unasked")
+	settled(t, c)
+	look(c, true)
+
+	c, far, ticket = ticketPair(t)
+	send(t, far.NetConn(), ticket)
+	must(t, far.Close())
+	settled(t, c)
+	look(c, true)
 }
 
 // A client that resets is noticed under TLS too.
