@@ -1,6 +1,12 @@
 package balancer
 
 import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -86,6 +92,54 @@ func TestMaxConnectionsIsFull(t *testing.T) {
 	require.Equal(t, 1, b.members[0].Connections())
 	_, failures := counts(b.members[0])
 	require.Zero(t, failures)
+}
+
+// A retry that finds its place taken waits for another as a first attempt does, and what must not be sent twice never is. A bug had such a retry end
+// the request, though the queue had room.
+func TestARetryThatFindsItsPlaceTakenWaits(t *testing.T) {
+	var came sync.Map // how often each came
+	count := func(body string) {
+		n, _ := came.LoadOrStore(body, new(atomic.Int64))
+		n.(*atomic.Int64).Add(1)
+	}
+	closing := script(t, func(_ *net.TCPConn, body string) bool { count(body); return false })
+	good := script(t, func(c *net.TCPConn, body string) bool { count(body); return answering("200 OK")(c, body) })
+	good.MaxConnections = 1
+	b := failing(t, func(cfg *config.Backend) {
+		cfg.Policy, cfg.Queue, cfg.Eject.After, cfg.Retry.Budget = "least_loaded", config.Queue{Length: 1000, Timeout: patience}, 0, 100
+	}, closing.Server, good.Server)
+	const workers, requests = 16, 100
+	ask := func(id string, isPost bool) {
+		x := asking(t)
+		head := "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: " + strconv.Itoa(len(id)) + "\r\n\r\n"
+		if isPost {
+			head, x.Repeatable = strings.Replace(head, "PUT", "POST", 1), false
+		}
+		x.Out, x.Head = []byte(head+id), len(head)
+		err := b.Do(x)
+		if err == nil {
+			x.Finish()
+			return
+		}
+		if got := err.(*cause.Error).Cause; !isPost || got != cause.ServerClosed { //nolint:errorlint // it always is one
+			t.Error(got, tried(x))
+		}
+	}
+	var all sync.WaitGroup
+	for w := range workers {
+		all.Go(func() {
+			for i := range requests {
+				ask(fmt.Sprint(w, " ", i), i%4 == 0)
+			}
+		})
+	}
+	all.Wait()
+	for w := range workers {
+		for i := 0; i < requests; i += 4 {
+			n, _ := came.Load(fmt.Sprint(w, " ", i))
+			require.EqualValues(t, 1, n.(*atomic.Int64).Load(), "a POST was sent twice")
+		}
+	}
 }
 
 // Who waits for a connection waits no longer than the queue allows. A bug had it pick the full server again and again, at once and for ever.

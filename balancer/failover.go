@@ -20,18 +20,21 @@ func (b *Backend) Do(r *Request) error {
 		}
 		b = m.backend // there may have been a reload while the request waited
 		r.tried = append(r.tried, m)
-		switch failure = m.attempt(r); {
+		failure = m.attempt(r)
+		if failure != nil && failure.Cause == cause.Full {
+			r.full++ // it has had no answer and no failure, so that it is no retry
+			continue
+		}
+		if len(r.attempts) > 1 {
+			b.shared.retries.Add(1)
+		}
+		switch {
 		case failure == nil && !b.isRefused(r):
 			return nil
 		case failure == nil:
-			b.shared.retries.Add(1)
 			r.Discard()
-		case failure.Cause == cause.Full && failure.Unsent:
-			r.full++ // nothing was tried, so that it is no retry
 		case !b.again(r, failure):
 			return failure
-		default:
-			b.shared.retries.Add(1)
 		}
 	}
 }

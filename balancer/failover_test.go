@@ -208,6 +208,26 @@ func TestRetriesAreBounded(t *testing.T) {
 	f(10, 1, 1)
 }
 
+// A retry is counted when it is made. A failure after which no server was left counted as one.
+func TestRetriesAreCountedWhenTheyAreMade(t *testing.T) {
+	f := func(servers []config.Server, attempts int, retries uint64) {
+		t.Helper()
+		b := failing(t, nil, servers...)
+		x := asking(t)
+		if b.Do(x) == nil {
+			x.Finish()
+		}
+		require.Len(t, x.Attempts(), attempts)
+		require.Equal(t, Counts{Requests: 1, Retries: retries}, b.Counts())
+	}
+	bad, good := script(t, resetting).Server, script(t, answering("200 OK")).Server
+	f([]config.Server{good}, 1, 0)
+	f([]config.Server{bad}, 1, 0)
+	f([]config.Server{dead(t)}, 1, 0)
+	f([]config.Server{bad, script(t, resetting).Server}, 2, 1)
+	f([]config.Server{dead(t), bad, good}, 3, 2)
+}
+
 // The last answer is passed on although its status calls for a retry: a bad answer is better than none.
 func TestTheLastAnswerIsPassedOn(t *testing.T) {
 	one, two := script(t, answering("503 One")), script(t, answering("503 Two"))
