@@ -95,7 +95,10 @@ func (b *Backend) transport(addr config.Address) exchange.Transport {
 }
 
 func (b *Backend) policyOf(name string, g *group) policy {
-	g.isTimed, g.isBound = name == "least_time", name == "consistent_hash"
+	g.isTimed = name == "least_time"
+	if name == "consistent_hash" {
+		g.inFlight = &b.shared.inFlight
+	}
 	if len(g.members) == 0 {
 		return nobody{}
 	}

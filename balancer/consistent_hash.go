@@ -52,6 +52,7 @@ func (p consistentHash) pick(r *Request, at time.Duration) *Member {
 // slack is how many requests in flight are never an overload.
 const slack = 8
 
+// overloaded counts all of the backend's requests, of whatever config: those of each server outlive a reload too.
 func (m *Member) overloaded() bool {
 	own := m.inFlight.Load()
 	if own < slack {

@@ -93,7 +93,7 @@ func failing(t *testing.T, change func(*config.Backend), servers ...config.Serve
 			require.Zero(t, m.PendingInFlight())
 			require.Equal(t, m.Idle(), m.Connections())
 		}
-		require.Zero(t, b.main.inFlight.Load())
+		require.Zero(t, b.shared.inFlight.Load())
 		require.True(t, b.shared.queue.isEmpty())
 		b.Close()
 	})

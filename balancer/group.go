@@ -12,8 +12,7 @@ type group struct {
 	sticky   map[string]*Member // by the cookie's value; nil: nobody sticks
 	weights  int                // of all members
 	isTimed  bool               // the policy goes by latencies
-	isBound  bool               // the policy goes by inFlight
-	inFlight atomic.Int64       // at all members, where the policy goes by it
+	inFlight *atomic.Int64      // at all servers of the backend, where the policy goes by it; nil: it does not
 	line     atomic.Uint64      // the front of the line: where the last one has come who was furthest, see Backend.charge
 }
 
@@ -59,7 +58,7 @@ func (g *group) observe(m *Member, at, took time.Duration) {
 
 // count counts requests in flight, where the policy goes by them.
 func (g *group) count(n int64) {
-	if g.isBound {
+	if g.inFlight != nil {
 		g.inFlight.Add(n)
 	}
 }

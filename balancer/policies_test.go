@@ -204,7 +204,7 @@ func atOnce(t *testing.T, policy string) {
 		require.Equal(t, m.Idle(), m.Connections())
 	}
 	require.LessOrEqual(t, b.members[2].Connections(), 2)
-	require.Zero(t, b.main.inFlight.Load())
+	require.Zero(t, b.shared.inFlight.Load())
 	require.True(t, b.shared.queue.isEmpty())
 }
 
@@ -281,6 +281,32 @@ func TestConsistentHashBoundsLoad(t *testing.T) {
 		require.LessOrEqual(t, m.InFlight(), requests/4*5/4+1)
 	}
 	require.Greater(t, own.InFlight(), requests/4)
+}
+
+// A reload moves no key, whatever is in flight: what began before it counts as what began after. A bug had each server's own requests outlive the
+// reload, and not their sum, so that all looked overloaded.
+func TestConsistentHashSurvivesAReload(t *testing.T) {
+	const keys = 60
+	registry, cfg := newRegistry(), section(somewhere(t, 1), somewhere(t, 2), somewhere(t, 3))
+	cfg.Policy = "consistent_hash"
+	old := activated(t, registry, cfg, nil)
+	held := map[int]*Member{}
+	for i := range keys {
+		held[i] = old.pick(keyed(i), now())
+		_, ok := held[i].enter(now())
+		require.True(t, ok)
+	}
+	before := owners(old, keys)
+	next := activated(t, registry, cfg, old)
+	defer next.Close()
+	require.Equal(t, before, owners(next, keys))
+	for _, m := range held {
+		m.leave()
+	}
+	require.Zero(t, next.shared.inFlight.Load())
+	for _, m := range next.members {
+		require.Zero(t, m.InFlight())
+	}
 }
 
 // Least time leaves a slow server little, and looks at it again when its latency is old.

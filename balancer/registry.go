@@ -163,6 +163,8 @@ type shared struct {
 	latest atomic.Pointer[Backend] // the one that was activated last; nil: none yet
 	down   atomic.Bool             // see outage.go
 
+	inFlight atomic.Int64 // at all servers, also those that have left the config, where a policy goes by it; see group.count
+
 	retries      atomic.Uint64 // see Counts
 	unaffordable atomic.Uint64
 
