@@ -57,7 +57,7 @@ func (b *Backend) choose(r *Request) (m *Member, failure *cause.Error) {
 	if b.isLate(r) {
 		return nil, b.lastFailure(r, &cause.Error{Cause: cause.ServerTimeout, Unsent: !r.Wrote()})
 	}
-	if b.shared.queue.isEmpty() {
+	if b.shared.queue.isOpen() {
 		m = b.pick(r, r.at)
 	}
 	switch {

@@ -12,9 +12,11 @@ import (
 )
 
 // queue holds the requests that wait for a place at a server, first come first served. Only the first one picks, and who stands behind none but
-// those who have tried a server already, and will not have that one again; a request that comes while others wait goes behind them. It outlives reloads, as those who wait do.
+// those who have tried a server already, and will not have that one again; a request that comes while others wait goes behind them. It outlives
+// reloads, as those who wait do.
 type queue struct {
 	waiting atomic.Int64
+	ready   atomic.Int64 // of those, who have tried no server yet: any place may be for them
 
 	mu      sync.Mutex // guards all below; taken only while somebody waits
 	first   *waiter
@@ -40,6 +42,9 @@ func (q *queue) configure(cfg config.Queue) {
 }
 
 func (q *queue) isEmpty() bool { return q.waiting.Load() == 0 }
+
+// isOpen is true when a request that comes may pick before it waits: it would stand at the front.
+func (q *queue) isOpen() bool { return q.ready.Load() == 0 }
 
 // signal tells those who pick that a place may be free.
 func (q *queue) signal() {
@@ -106,15 +111,22 @@ func (q *queue) join(r *Request) *waiter {
 	if q.isFront(w) {
 		w.wake <- struct{}{}
 	}
-	q.waiting.Add(1)
+	q.count(w, 1)
 	return w
+}
+
+func (q *queue) count(w *waiter, n int64) {
+	q.waiting.Add(n)
+	if !w.picky {
+		q.ready.Add(n)
+	}
 }
 
 // leave takes a waiter out, and lets the next one see whether there is a place for it too.
 func (q *queue) leave(w *waiter, served bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.waiting.Add(-1)
+	q.count(w, -1)
 	if served {
 		q.served++
 	}

@@ -442,3 +442,25 @@ func TestWhoHasTriedAServerHoldsUpNobody(t *testing.T) {
 	require.NoError(t, <-picky.ended)
 	picky.Finish()
 }
+
+// Who has tried a server and waits for another keeps nobody from the first, also when the queue is full of such. A bug refused all who came, beside an
+// idle server.
+func TestAQueueFullOfWhoHasTriedRefusesNobody(t *testing.T) {
+	full, idle := capped(t, "full", 1), serving(t, "idle")
+	cfg := waitingAt(full, idle)
+	cfg.Queue.Length = 1
+	b := activated(t, newRegistry(), cfg, nil)
+	defer b.Close()
+	_, held := asked(t, b)
+	x := asking(t)
+	x.tried = append(x.tried, b.members[1])
+	picky := begin(x, b)
+	waits(t, b, 1)
+	name, next := asked(t, b)
+	require.Equal(t, "idle", name)
+	next.Finish()
+	b.members[1].Drain(true)
+	require.Equal(t, cause.Full, causeOf(t, b.Do(asking(t))), "it would have to wait too")
+	held.Finish()
+	require.Equal(t, "full", picky.answer(t))
+}
