@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,7 +98,7 @@ func (c *Clients) attach(config *tls.Config, others []string) {
 	unasked.ClientAuth = tls.NoClientCert
 	unasked.SessionTicketsDisabled = true // a session needs no certificate of ours: it would prove nothing
 	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-		if len(hello.SupportedProtos) == 1 && slices.Contains(others, hello.SupportedProtos[0]) {
+		if offersOneOf(hello, others) {
 			return unasked, nil
 		}
 		now := c.trusted.Load()

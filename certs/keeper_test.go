@@ -42,15 +42,53 @@ func TestSNI(t *testing.T) {
 	f("a.b.wild.test", true, "")
 }
 
+// A ticket of any listener let a client in under a name that no certificate is for: TLS 1.3 asks for no certificate when it resumes.
+func TestStrictForTickets(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	known, other := keeper(t, ca.named(t, "a.test")), keeper(t, ca.named(t, "b.test"))
+	tickets := NewTickets(nil)
+	config := func(k *Keeper, isStrict bool, clients *Clients) *tls.Config {
+		return serverConfig(t, ServerOptions{GetCertificate: k.GetCertificate, StrictSNI: isStrict, Clients: clients, Tickets: tickets})
+	}
+	clients := clientsOf(t, "request", ca.file, "")
+	f := func(from, to *tls.Config, name string, ok bool) {
+		t.Helper()
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			client := &tls.Config{ServerName: "a.test", RootCAs: ca.pool(), MaxVersion: version, ClientSessionCache: &stuckCache{}}
+			connect(t, from, client).requireOK(t)
+			client = client.Clone()
+			client.ServerName, client.InsecureSkipVerify = name, true
+			o := connect(t, to, client)
+			if ok {
+				require.True(t, o.requireOK(t).server.DidResume)
+				continue
+			}
+			require.IsType(t, &NameError{}, o.serverErr)
+			require.ErrorContains(t, o.clientErr, "unrecognized name")
+		}
+	}
+	for _, from := range []*tls.Config{config(known, true, nil), config(known, false, nil)} {
+		for _, to := range []*tls.Config{config(known, true, nil), config(known, true, clients)} {
+			f(from, to, "a.test", true)
+			f(from, to, "unknown.test", false)
+			f(from, to, "", false)
+		}
+		f(from, config(other, true, nil), "a.test", false)
+		f(from, config(known, false, nil), "unknown.test", true)
+	}
+}
+
 // Another source of certificates may leave the parsing to us, have none, or fail.
 func TestStrictOtherSource(t *testing.T) {
 	cert, err := SelfSigned(nil, time.Now())
 	require.NoError(t, err)
 	f := func(cert *tls.Certificate, failure error, ok bool) {
 		t.Helper()
-		get := strict(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, failure })
-		got, err := get(&tls.ClientHelloInfo{ServerName: "localhost"})
-		require.Equal(t, ok, got != nil && err == nil)
+		server := serverConfig(t, ServerOptions{
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert, failure }, StrictSNI: true,
+		})
+		o := connect(t, server, &tls.Config{ServerName: "localhost", InsecureSkipVerify: true})
+		require.Equal(t, ok, o.serverErr == nil && o.clientErr == nil, "%v, %v", o.serverErr, o.clientErr)
 	}
 	f(cert, nil, true)
 	f(&tls.Certificate{Certificate: cert.Certificate, PrivateKey: cert.PrivateKey}, nil, true)

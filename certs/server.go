@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -20,8 +21,8 @@ type ServerOptions struct {
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 
 	Tickets *Tickets // those of the process; nil leaves the keys to crypto/tls, which changes them daily
-	// Protos are ALPN protocols besides http/1.1, as ACME needs one. Who offers such a one alone is not asked for a certificate, so its
-	// connection is to be closed after the handshake.
+	// Protos are ALPN protocols besides http/1.1, as ACME needs one. Who offers such a one alone is not asked for a certificate, nor held to
+	// StrictSNI, so its connection is to be closed after the handshake.
 	Protos []string
 }
 
@@ -43,14 +44,14 @@ func NewServerConfig(o ServerOptions) (*tls.Config, error) {
 		NextProtos:     append([]string{"http/1.1"}, o.Protos...),
 		GetCertificate: o.GetCertificate,
 	}
-	if o.StrictSNI {
-		config.GetCertificate = strict(o.GetCertificate)
-	}
 	if err := o.setVersions(config); err != nil {
 		return nil, err
 	}
 	if o.Clients != nil {
 		o.Clients.attach(config, o.Protos)
+	}
+	if o.StrictSNI {
+		o.beStrict(config)
 	}
 	if o.Tickets != nil {
 		o.Tickets.attach(config)
@@ -113,30 +114,51 @@ func whatSuite(name string) string {
 	return "not known"
 }
 
-// strict refuses names that the certificate is not for, wherever it comes from. A resumed session shows no certificate, so it is not
-// asked again.
-func strict(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-		cert, err := get(hello)
-		if err != nil || cert == nil {
-			return cert, err
-		}
-		leaf := cert.Leaf
-		if leaf == nil {
-			if leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+// beStrict has a config refuse names that the certificate is not for, wherever it comes from. It is asked at each hello, since TLS 1.3 asks for no
+// certificate where a session is resumed, and its ticket may be of another name or another listener.
+func (o ServerOptions) beStrict(config *tls.Config) {
+	next := config.GetConfigForClient
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if !offersOneOf(hello, o.Protos) { // or else its connection leads to nothing
+			if err := strict(hello, o.GetCertificate); err != nil {
 				return nil, err
 			}
 		}
-		if name := nameWanted(hello); name == "" || leaf.VerifyHostname(name) != nil {
-			refuseName(hello)
-			return nil, &NameError{hello.ServerName}
+		if next == nil {
+			return nil, nil // the config itself
 		}
-		return cert, nil
+		return next(hello)
 	}
 }
 
+// strict is an error for a hello whose name no certificate is for.
+func strict(hello *tls.ClientHelloInfo, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) error {
+	cert, err := get(hello)
+	if err != nil {
+		return err
+	}
+	if name := nameWanted(hello); cert != nil && name != "" {
+		leaf := cert.Leaf
+		if leaf == nil {
+			if leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+				return err
+			}
+		}
+		if leaf.VerifyHostname(name) == nil {
+			return nil
+		}
+	}
+	refuseName(hello)
+	return &NameError{hello.ServerName}
+}
+
+// offersOneOf is true for a client that offers one protocol alone, which is in a list.
+func offersOneOf(hello *tls.ClientHelloInfo, list []string) bool {
+	return len(hello.SupportedProtos) == 1 && slices.Contains(list, hello.SupportedProtos[0])
+}
+
 // refuseName sends the alert unrecognized_name (RFC 6066 section 3), for crypto/tls makes an internal error of any error of
-// GetCertificate. Nothing is encrypted at this point, in no version, and a client reads no further than the first fatal alert.
+// GetConfigForClient. Nothing is encrypted at this point, in no version, and a client reads no further than the first fatal alert.
 func refuseName(hello *tls.ClientHelloInfo) {
 	if hello.Conn == nil {
 		return

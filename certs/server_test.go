@@ -68,6 +68,21 @@ func TestALPN(t *testing.T) {
 	f([]string{"acme-tls/1"}, []string{"acme-tls/1", "http/1.1"}, "http/1.1", true)
 }
 
+// Who proves a name may ask for one that no certificate is for, and others are refused by their name whatever else they offer.
+func TestStrictALPN(t *testing.T) {
+	k, proto := keeper(t, newAuthority(t, "ca").named(t, "a.test")), "acme-tls/1"
+	server := serverConfig(t, ServerOptions{GetCertificate: k.GetCertificate, StrictSNI: true, Protos: []string{proto}})
+	f := func(ok bool, offered ...string) {
+		t.Helper()
+		o := connect(t, server, &tls.Config{ServerName: "b.test", InsecureSkipVerify: true, NextProtos: offered})
+		require.Equal(t, ok, o.serverErr == nil && o.clientErr == nil, "%v, %v", o.serverErr, o.clientErr)
+	}
+	f(true, proto)
+	f(false, proto, "http/1.1")
+	f(false, "http/1.1")
+	f(false)
+}
+
 func TestServerOptionsRefused(t *testing.T) {
 	f := func(o ServerOptions, want ...string) {
 		t.Helper()
