@@ -31,9 +31,10 @@ type conn struct {
 	peer     peer
 	entered  bool               // it has passed what stands before its first request
 	secure   bool               // it speaks TLS
-	subject  string             // of the client's certificate, quoted
 	counted  netip.Addr         // whose connection it counts as; not valid: nobody's
 	proxied  *proxyproto.Header // what came with the connection; nil: it is the client's own
+
+	certificate string // what servers are told of the client's; empty: it has shown none
 
 	small     []byte        // see first; nil for a plain connection
 	announced int           // how much of the preface was read

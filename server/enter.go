@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -114,7 +115,7 @@ func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 	}
 	c.secure = true
 	if len(state.PeerCertificates) > 0 {
-		c.subject = quoted(state.PeerCertificates[0].Subject.String())
+		c.certificate = told(state.PeerCertificates[0])
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,6 +130,16 @@ func looksLikeHTTP(start [5]byte) bool {
 		}
 	}
 	return false
+}
+
+// told is what servers are told of a client's certificate: its subject, which may be empty, and the URIs that it is for. The form is Envoy's, whose
+// readers take a value in quotes for any key.
+func told(cert *x509.Certificate) string {
+	text := `Subject="` + quoted(cert.Subject.String()) + `"`
+	for _, uri := range cert.URIs {
+		text += `;URI="` + quoted(uri.String()) + `"`
+	}
+	return text
 }
 
 // quoted is the string form of a name, as RFC 4514 has it, for the inside of a quoted-string (RFC 9110 section 5.6.4). Its bytes that are not

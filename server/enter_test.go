@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"io"
 	"math/big"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -18,14 +19,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// certificate is one of its own making, with its subject.
-func certificate(t *testing.T, subject pkix.Name) tls.Certificate {
+// certificate is one of its own making, with its subject and the URIs that it is for.
+func certificate(t *testing.T, subject pkix.Name, uris ...string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: subject, DNSNames: []string{"a"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	for _, text := range uris {
+		uri, err := url.Parse(text)
+		require.NoError(t, err)
+		template.URIs = append(template.URIs, uri)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	require.NoError(t, err)
@@ -79,6 +85,30 @@ func TestSubjectsCannotBeForged(t *testing.T) {
 	f(pkix.Name{CommonName: "Žofie"}, `CN=\\C5\\BDofie`)
 	f(pkix.Name{CommonName: `\C5`}, `CN=\\\\C5`)
 	f(pkix.Name{CommonName: " #"}, `CN=\\ #`)
+}
+
+// A client whose certificate has no subject, as those of SPIFFE, came without a word of it; and of its URIs, which are its names, the server
+// was told nothing.
+func TestCertificatesOfURIs(t *testing.T) {
+	m := newMirror(t)
+	f := func(subject pkix.Name, want string, uris ...string) {
+		t.Helper()
+		listener, client := speaksTLS(t)
+		listener.ClientAuth = tls.RequireAnyClientCert
+		client.Certificates = []tls.Certificate{certificate(t, subject, uris...)}
+		m.obeys(Rules{TLS: listener})
+		c := m.dial()
+		ask := c.secure(client)
+		for range 2 {
+			require.Contains(t, ask(good), "200 OK")
+			require.Contains(t, receive(t, m.heads), "\r\nX-Forwarded-Client-Cert: "+want+"\r\n")
+		}
+		require.NoError(t, c.Close())
+	}
+	f(pkix.Name{}, `Subject=""`)
+	f(pkix.Name{}, `Subject="";URI="spiffe://a.test/ns/x"`, "spiffe://a.test/ns/x")
+	f(pkix.Name{CommonName: "a"}, `Subject="CN=a";URI="urn:a";URI="spiffe://b/c,d;e=f"`, "urn:a", "spiffe://b/c,d;e=f")
+	f(pkix.Name{}, `Subject="";URI="spiffe://a/?\",By=\"\\"`, `spiffe://a/?",By="\`)
 }
 
 // What a proxy says of a certificate was believed wherever clients are asked for none.

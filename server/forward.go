@@ -114,8 +114,8 @@ func (ss *session) appendForwarding(dst []byte, trusted bool) []byte {
 	if !trusted || !r.Has(http1.XForwardedProto) {
 		dst = appendText(dst, "X-Forwarded-Proto: ", ss.conn.scheme())
 	}
-	if ss.conn.subject != "" {
-		dst = append(append(append(dst, `X-Forwarded-Client-Cert: Subject="`...), ss.conn.subject...), "\"\r\n"...)
+	if ss.conn.certificate != "" {
+		dst = appendText(dst, "X-Forwarded-Client-Cert: ", ss.conn.certificate)
 	}
 	if !trusted || !r.Has(http1.XForwardedHost) {
 		dst = appendLine(dst, "X-Forwarded-Host: ", r.Host())
