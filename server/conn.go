@@ -29,6 +29,7 @@ type conn struct {
 	sock     *socket.Conn
 	listener *listener
 	peer     peer
+	port     string             // that the client has reached; empty on a unix socket
 	entered  bool               // it has passed what stands before its first request
 	secure   bool               // it speaks TLS
 	counted  netip.Addr         // whose connection it counts as; not valid: nobody's
@@ -48,7 +49,7 @@ type conn struct {
 }
 
 func newConn(nc net.Conn, l *listener) *conn {
-	c := &conn{sock: socket.New(nc), listener: l, peer: newPeer(nc.RemoteAddr())}
+	c := &conn{sock: socket.New(nc), listener: l, peer: newPeer(nc.RemoteAddr()), port: l.port}
 	c.idleSince = l.server.now()
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -98,7 +99,11 @@ func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 	}
 	// The bytes before have left a deadline, of which what comes on top knows nothing: it would hold for ever.
 	_ = c.sock.NetConn().SetReadDeadline(time.Time{}) // fails on a closed connection only, as the handshake will
-	secure := tls.Server(c.sock.Lean(), cfg)
+	under := c.sock.Lean()
+	if c.proxied != nil {
+		under = reached{under, c.proxied.DestinationAddr}
+	}
+	secure := tls.Server(under, cfg)
 	err := secure.HandshakeContext(ctx)
 	var notTLS tls.RecordHeaderError
 	switch {
@@ -122,6 +127,18 @@ func (c *conn) shakeHands(cfg *tls.Config, limit time.Duration) error {
 	c.sock = socket.New(secure)
 	return nil
 }
+
+// reached is a connection behind a PROXY header, with the address that the client has reached: certificates are chosen by it.
+type reached struct {
+	net.Conn
+	address net.Addr
+}
+
+// LocalAddr implements net.Conn.
+func (r reached) LocalAddr() net.Addr { return r.address }
+
+// NetConn is the connection underneath, which the socket package looks for.
+func (r reached) NetConn() net.Conn { return r.Conn }
 
 func looksLikeHTTP(start [5]byte) bool {
 	for _, method := range []string{"GET /", "HEAD ", "POST ", "PUT /", "PATCH", "DELET", "OPTIO", "TRACE", "CONNE"} {

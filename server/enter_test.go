@@ -11,6 +11,7 @@ import (
 	"crypto/x509/pkix"
 	"io"
 	"math/big"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -150,6 +151,43 @@ func TestForwardingFieldsPassWhereCertificatesAreAskedFor(t *testing.T) {
 }
 
 const proxyLine = "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n"
+
+// Behind a PROXY header the client has reached another address and port than those of the socket: the server was told of the listener's port, and the
+// certificate for those who name nobody went by the listener's address.
+func TestWhatAClientHasReached(t *testing.T) {
+	m := newMirror(t, "forwarding: [x-forwarded-port]\n")
+	listener, client := speaksTLS(t)
+	own := listener.Certificates
+	reached := make(chan string, 100)
+	listener.Certificates = nil
+	listener.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		reached <- hello.Conn.LocalAddr().String()
+		return &own[0], nil
+	}
+	_, port, _ := net.SplitHostPort(m.addr)
+	f := func(header, address, port string) {
+		t.Helper()
+		m.obeys(Rules{Proxies: prefixes("127.0.0.1/32"), TLS: listener})
+		c := m.dial()
+		c.send(header)
+		ask := c.secure(client)
+		for range 2 {
+			require.Contains(t, ask(good), "200 OK")
+			require.Contains(t, receive(t, m.heads), "\r\nX-Forwarded-Port: "+port+"\r\n")
+		}
+		require.Equal(t, address, receive(t, reached))
+		require.NoError(t, c.Close())
+
+		m.obeys(Rules{Proxies: prefixes("127.0.0.1/32")})
+		c = m.dial()
+		require.Contains(t, c.ask(header+good), "200 OK")
+		require.Contains(t, receive(t, m.heads), "\r\nX-Forwarded-Port: "+port+"\r\n")
+		require.NoError(t, c.Close())
+	}
+	f(proxyLine, "192.0.2.2:2", "2")
+	f("PROXY TCP6 2001:db8::1 2001:db8::2 1 443\r\n", "[2001:db8::2]:443", "443")
+	f("PROXY UNKNOWN\r\n", m.addr, port)
+}
 
 // A drain waited as long as a handshake may take, and with no limit for ever, for connections on which nobody has said a word.
 func TestADrainDoesNotWaitForTheSilent(t *testing.T) {

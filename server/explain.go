@@ -102,7 +102,7 @@ func (s *Snapshot) Explain(q Question) (*Decision, error) {
 	ss.renew()
 	raw := q.head()
 	d := &Decision{Request: strings.TrimSpace(string(bytes.SplitN(raw, []byte("\r\n"), 2)[0])), Listener: name, Client: c.peer.text, Auth: "not asked", RateLimit: "none"}
-	if q.Scheme != "https" && c.secure && q.Port != "" && q.Port == c.listener.port {
+	if q.Scheme != "https" && c.secure && q.Port != "" && q.Port == c.port {
 		d.refuse(verdict{cause: cause.BadRequest, err: errPlainOnTLS})
 		return d, nil
 	}
@@ -144,8 +144,7 @@ func (q *Question) head() []byte {
 // imagine is a connection that the request could come by, and the name of its listener.
 func (s *Snapshot) imagine(q Question) (c *conn, name string) {
 	l, why := q.listener(s.source.cfg.Listen)
-	c = &conn{listener: newListener(), peer: q.peer(l), secure: l.TLS.On()}
-	c.listener.port = portIn(l.Address)
+	c = &conn{listener: newListener(), peer: q.peer(l), port: portIn(l.Address), secure: l.TLS.On()}
 	c.listener.rules.Store(&Rules{Allow: l.Allow, Deny: l.Deny, Redirect: l.RedirectHTTPS})
 	if name = l.Address.String(); c.secure {
 		name += ", TLS"

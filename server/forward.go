@@ -131,7 +131,7 @@ func (ss *session) appendOptional(dst []byte, trusted bool) []byte {
 	if f.realIP {
 		dst = appendText(dst, "X-Real-IP: ", ss.clientIP(trusted))
 	}
-	if port := ss.conn.listener.port; f.port && port != "" && (!trusted || !r.Has(http1.XForwardedPort)) {
+	if port := ss.conn.port; f.port && port != "" && (!trusted || !r.Has(http1.XForwardedPort)) {
 		dst = appendText(dst, "X-Forwarded-Port: ", port)
 	}
 	if f.forwarded {

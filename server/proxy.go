@@ -20,7 +20,7 @@ const (
 
 var errNoProxyHeader = errors.New("there is no PROXY header, although the connection comes from listen.proxy_protocol")
 
-// readProxy reads a PROXY header and takes the client's address from it. It reads no byte behind it, so that nothing has to be kept for who
+// readProxy reads a PROXY header and takes the client's address from it, and the port that the client has reached. It reads no byte behind it, so that nothing has to be kept for who
 // reads next.
 func (c *conn) readProxy(limit time.Duration) error {
 	var deadline time.Time
@@ -51,7 +51,7 @@ func (c *conn) readProxy(limit time.Duration) error {
 	}
 	if source, ok := header.SourceAddr.(*net.TCPAddr); ok && !header.Command.IsLocal() {
 		c.peer = newPeer(source)
-		c.proxied = header
+		c.proxied, c.port = header, portOf(header.DestinationAddr)
 	}
 	return nil
 }
