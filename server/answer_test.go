@@ -40,6 +40,23 @@ func TestRedirectsToHTTPS(t *testing.T) {
 	}
 }
 
+// Behind a proxy that ends TLS every request came back for ever: what the proxy says of the scheme did not count.
+func TestNoRedirectForWhoCameByHTTPS(t *testing.T) {
+	f := func(extra, fields, want string) {
+		t.Helper()
+		p := inFront(t, replying(t, plainOK), extra)
+		p.obeys(Rules{Redirect: true})
+		require.Contains(t, p.exchange("GET / HTTP/1.1\r\nHost: a\r\n"+fields+"Connection: close\r\n\r\n"), "HTTP/1.1 "+want+" ")
+	}
+	f(trusted, "X-Forwarded-Proto: https\r\n", "200")
+	f(trusted, "x-forwarded-proto: HTTPS\r\n", "200")
+	f(trusted, "X-Forwarded-Proto: http\r\n", "308")
+	f(trusted, "X-Forwarded-Proto: http\r\nX-Forwarded-Proto: https\r\n", "308")
+	f(trusted, "", "308")
+	f("", "X-Forwarded-Proto: https\r\n", "308")
+	f("trusted_proxies: 192.0.2.1\n", "X-Forwarded-Proto: https\r\n", "308")
+}
+
 // Our own answers did not tell of HSTS, and those of a server that does so itself told of it twice. A plain listener says nothing of
 // it, and leaves the server's: there may be TLS in front of it.
 func TestHSTS(t *testing.T) {

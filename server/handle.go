@@ -75,10 +75,15 @@ func (ss *session) gate() cause.Cause {
 	switch {
 	case !admits(rules.Allow, rules.Deny, ss.conn.peer.ip):
 		return cause.Forbidden
-	case rules.Redirect:
+	case rules.Redirect && !ss.cameSecure():
 		return ss.redirected()
 	}
 	return cause.None
+}
+
+// cameSecure is true for a request that came by https to a trusted proxy, which would bring back whatever is sent to https.
+func (ss *session) cameSecure() bool {
+	return ss.snapshot.trusts(ss.conn.peer) && http1.EqualFold(ss.req.Value(http1.XForwardedProto), "https")
 }
 
 // redirected is what becomes of a request that is to come back by https. Without a host (HTTP/1.0, OPTIONS *) there is no URL to send it to.
