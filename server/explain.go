@@ -102,7 +102,7 @@ func (s *Snapshot) Explain(q Question) (*Decision, error) {
 	ss.renew()
 	raw := q.head()
 	d := &Decision{Request: strings.TrimSpace(string(bytes.SplitN(raw, []byte("\r\n"), 2)[0])), Listener: name, Client: c.peer.text, Auth: "not asked", RateLimit: "none"}
-	if q.Scheme != "https" && c.secure && q.Port != "" && q.Port == c.port {
+	if q.Scheme != "https" && c.secure && q.port() == c.port {
 		d.refuse(verdict{cause: cause.BadRequest, err: errPlainOnTLS})
 		return d, nil
 	}
@@ -143,13 +143,11 @@ func (q *Question) head() []byte {
 
 // imagine is a connection that the request could come by, and the name of its listener.
 func (s *Snapshot) imagine(q Question) (c *conn, name string) {
-	l, why := q.listener(s.source.cfg.Listen)
+	all := s.source.cfg.Listen
+	l := q.listener(all)
 	c = &conn{listener: newListener(), peer: q.peer(l), port: portIn(l.Address), secure: l.TLS.On()}
 	c.listener.rules.Store(&Rules{Allow: l.Allow, Deny: l.Deny, Redirect: l.RedirectHTTPS})
-	if name = l.Address.String(); c.secure {
-		name += ", TLS"
-	}
-	return c, name + why
+	return c, q.about(l, all)
 }
 
 // peer is the client. On a unix socket it has no address, unless something in front of l7 tells one.
@@ -178,35 +176,56 @@ func portIn(address config.ListenAddress) string {
 	return unknownPort
 }
 
-// listener is the one that the request comes by: of its scheme and port, its port, its scheme, or else the first; a config has one at least.
-// why says what is to be said of one that is not of its scheme.
-func (q *Question) listener(all []config.Listener) (chosen *config.Listener, why string) {
-	isSecure, usual := q.Scheme == "https", "80"
-	if isSecure {
-		usual = "443"
+// port is the one that the client connects to.
+func (q *Question) port() string {
+	switch {
+	case q.Port != "":
+		return q.Port
+	case q.Scheme == "https":
+		return "443"
 	}
-	port := cmp.Or(q.Port, usual)
-	hasPort := func(l config.Listener) bool { return portIn(l.Address) == port }
-	speaks := func(l config.Listener) bool { return l.TLS.On() == isSecure }
+	return "80"
+}
+
+// listener is the one that the request comes by: of its scheme and port, its port, its scheme, or else the first; a config has one at least.
+func (q *Question) listener(all []config.Listener) *config.Listener {
+	hasPort := func(l config.Listener) bool { return portIn(l.Address) == q.port() }
+	speaks := func(l config.Listener) bool { return l.TLS.On() == (q.Scheme == "https") }
 	for _, fits := range []func(config.Listener) bool{
-		func(l config.Listener) bool { return hasPort(l) && speaks(l) },
-		func(l config.Listener) bool { return hasPort(l) && q.Port != "" },
-		speaks,
-		func(config.Listener) bool { return true },
+		func(l config.Listener) bool { return hasPort(l) && speaks(l) }, hasPort, speaks,
 	} {
 		if i := slices.IndexFunc(all, fits); i >= 0 {
-			chosen = &all[i]
-			break
+			return &all[i]
 		}
 	}
-	switch {
-	case speaks(*chosen):
-	case isSecure:
-		why = "; it speaks no TLS: for https that has to end in front of it"
-	case q.Port == "" || !hasPort(*chosen): // or it is answered so
-		why = "; no listener is plain"
+	return &all[0]
+}
+
+// about is what is to be said of the listener that the request comes by: its address, why it is not one of the request's scheme and port, and whom it
+// refuses in the handshake, of which nothing is known here.
+func (q *Question) about(l *config.Listener, all []config.Listener) string {
+	text := l.Address.String()
+	if l.TLS.On() {
+		text += ", TLS"
 	}
-	return chosen, why
+	couldBe := func(l config.Listener) bool { return slices.Contains([]string{q.Port, unknownPort}, portIn(l.Address)) }
+	if q.Port != "" && !slices.ContainsFunc(all, couldBe) {
+		text = "no listener has port " + q.Port + "; as by " + text
+	}
+	switch isSecure := q.Scheme == "https"; {
+	case isSecure == l.TLS.On():
+	case isSecure:
+		text += "; it speaks no TLS: for https that has to end in front of it"
+	case portIn(l.Address) != q.port(): // or it is answered so
+		text += "; no listener is plain"
+	}
+	if l.TLS.StrictSNI {
+		text += "; it refuses names that it has no certificate for (strict_sni)"
+	}
+	if l.TLS.ClientAuth == "require" {
+		text += "; it refuses clients without a certificate (client_auth: require)"
+	}
+	return text
 }
 
 // imagineID finds the request id that a trusted client gives. In the place of one that would be made there is a word for it.

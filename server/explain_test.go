@@ -172,11 +172,22 @@ listen:
 	f(several, "https://a.com/x", "", ":443, TLS", 200, "X-Forwarded-Proto: https", "X-Forwarded-Port: 443", "X-Request-ID: (made anew for each request)")
 	f(several, "http://a.com:8081/", "", "127.0.0.1:8081", 200, "X-Forwarded-Proto: http", "X-Forwarded-Port: 8081")
 	f(several, "http://a.com:8081/", "192.0.2.1", "127.0.0.1:8081", 403)
-	f(several, "http://a.com:9999/", "", ":8080", 308)
+	f(several, "http://a.com:9999/", "", ":8080", 308) // it may be that of the socket
 	f(several, "http://a.com:443/", "", ":443, TLS", 400)
 	f(several, "https://a.com:8081/", "", "127.0.0.1:8081; it speaks no TLS: for https that has to end in front of it", 200, "X-Forwarded-Proto: http")
 	f("port: 8080\n", "https://a.com/", "", ":8080; it speaks no TLS: for https that has to end in front of it", 200, "X-Forwarded-Port: 8080")
-	f("listen: ':8080'\n", "http://a.com:80/", "", ":8080", 200)
+	f("listen: ':8080'\n", "http://a.com:80/", "", "no listener has port 80; as by :8080", 200)
+	f("listen: {address: ':8443', tls: self}\n", "http://a.com:9/", "", "no listener has port 9; as by :8443, TLS; no listener is plain", 200)
+	f("listen: {address: ':8443', tls: self}\n", "http://a.com/", "", ":8443, TLS; no listener is plain", 200)
+	f("listen: {address: ':80', tls: self}\n", "http://a.com/", "", ":80, TLS", 400) // it was passed on, and not with the port in the URL
+	f("listen: [{address: ':443', tls: self}, {address: ':80', tls: self}]\n", "http://a.com/", "", ":80, TLS", 400)
+	f("listen: [':8080', {address: ':80', tls: self}]\n", "http://a.com/", "", ":80, TLS", 400)
+	f("listen: {address: ':0', tls: self}\n", "http://a.com:9/", "", ":0, TLS; no listener is plain", 200)
+	// Who is refused in the handshake was passed on without a word.
+	const strict, require = "; it refuses names that it has no certificate for (strict_sni)", "; it refuses clients without a certificate (client_auth: require)"
+	f("listen: {address: ':443', tls: {certificate: self, strict_sni: true}}\n", "https://a.com/", "", ":443, TLS"+strict, 200)
+	f("listen: {address: ':443', tls: {certificate: self, client_auth: request, client_ca: a}}\n", "https://a.com/", "", ":443, TLS", 200)
+	f("listen: {address: ':443', tls: {certificate: self, strict_sni: true, client_auth: require, client_ca: a}}\n", "https://a.com/", "", ":443, TLS"+strict+require, 200)
 	f("listen: [':81', ':80']\n", "http://a.com/", "", ":80", 200)
 	f("listen: [{address: 'fd://3', tls: {certificate: self}}]\n", "http://a.com/", "", "fd://3, TLS; no listener is plain", 200, "X-Forwarded-Port: (that of the socket)")
 	f("listen: 'unix:/run/l7.sock'\n", "http://a.com/", "", "unix:/run/l7.sock", 200, "X-Forwarded-For: unix")
