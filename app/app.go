@@ -363,7 +363,7 @@ func NewParts(observe func(balancer.Change)) Parts {
 			Registry: balancer.NewRegistry(pools, observe), Verifier: auth.NewVerifier(), Pools: pools,
 			Limiters: server.NewLimiters(), Cells: server.NewCells(), Secret: secret,
 		},
-		tickets: certs.NewTickets(nil), certs: &keepers{}, acme: acme.New(zerolog.Nop()),
+		tickets: certs.NewTickets(nil, time.Time{}), certs: &keepers{}, acme: acme.New(zerolog.Nop()),
 	}
 }
 

@@ -52,6 +52,8 @@ type carried struct {
 	Drained []drainedServer `json:"drained"`
 	Checked []checkedServer `json:"checked"`
 
+	TicketsSince time.Time `json:"tickets_since,omitzero"` // when the newest key was made; a process that does not say so counts from now
+
 	Names []discovery.Known `json:"names"` // what servers' names stand for
 }
 
@@ -70,7 +72,7 @@ type checkedServer struct {
 }
 
 func (a *App) carry() carried {
-	c := carried{Secret: a.parts.Secret, Tickets: a.parts.tickets.Keys(), Names: a.parts.names.Known()}
+	c := carried{Secret: a.parts.Secret, TicketsSince: a.parts.tickets.Since(), Tickets: a.parts.tickets.Keys(), Names: a.parts.names.Known()}
 	for _, backend := range a.server.Snapshot().Views() {
 		for _, m := range backend.Members() {
 			if well, known := m.Health(); known {
@@ -121,7 +123,7 @@ func (a *App) inherit() (*carried, error) {
 	if len(c.Secret) > 0 {
 		a.parts.Secret = c.Secret
 	}
-	a.parts.tickets = certs.NewTickets(c.Tickets)
+	a.parts.tickets = certs.NewTickets(c.Tickets, c.TicketsSince)
 	return c, nil
 }
 

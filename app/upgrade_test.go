@@ -55,6 +55,8 @@ func TestWhatIsCarriedOver(t *testing.T) {
 	require.WithinDuration(t, before.undrains.when(timed.Standing), got[0].Until, time.Second/4)
 	require.Eventually(t, func() bool { return len(drained(after)) == 0 }, 20*time.Second, time.Millisecond, "it is drained without end")
 	require.Equal(t, before.parts.Secret, c.Secret)
+	require.Equal(t, before.parts.tickets.Keys(), c.Tickets)
+	require.WithinDuration(t, before.parts.tickets.Since(), c.TicketsSince, 0)
 	require.NoError(t, before.Drain())
 	require.NoError(t, after.Drain())
 }

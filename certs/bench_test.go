@@ -67,7 +67,7 @@ func BenchmarkHandshake(b *testing.B) {
 	ca := newAuthority(b, "ca")
 	ecdsaPair, rsaPair := ca.named(b, "a.test"), ca.pair(b, leaf("a.test"), newRSA(b))
 	f := func(name string, version uint16, pair Pair, resumed bool) {
-		server := serverConfig(b, ServerOptions{GetCertificate: keeper(b, pair).GetCertificate, Tickets: NewTickets(nil)})
+		server := serverConfig(b, ServerOptions{GetCertificate: keeper(b, pair).GetCertificate, Tickets: NewTickets(nil, time.Time{})})
 		client := &tls.Config{RootCAs: ca.pool(), ServerName: "a.test", MaxVersion: version}
 		if resumed {
 			client.ClientSessionCache = &stuckCache{}

@@ -91,7 +91,7 @@ func newRenewing(t *testing.T, ca, crl string) *renewing {
 	t.Helper()
 	r := &renewing{t: t, ca: newAuthority(t, "ca"), clients: clientsOf(t, "require", ca, crl)}
 	get := keeper(t, r.ca.named(t, "a.test")).GetCertificate
-	r.server = serverConfig(t, ServerOptions{GetCertificate: get, Clients: r.clients, Tickets: NewTickets(nil)})
+	r.server = serverConfig(t, ServerOptions{GetCertificate: get, Clients: r.clients, Tickets: NewTickets(nil, time.Time{})})
 	return r
 }
 
@@ -204,7 +204,7 @@ func TestOtherProtocolsShowNoCertificate(t *testing.T) {
 	ca, clients := newAuthority(t, "ca"), newAuthority(t, "clients")
 	server := serverConfig(t, ServerOptions{
 		GetCertificate: keeper(t, ca.named(t, "a.test")).GetCertificate, Protos: []string{"acme-tls/1"},
-		Clients: clientsOf(t, "require", clients.file, ""), Tickets: NewTickets(nil),
+		Clients: clientsOf(t, "require", clients.file, ""), Tickets: NewTickets(nil, time.Time{}),
 	})
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		client := &tls.Config{RootCAs: ca.pool(), ServerName: "a.test", MaxVersion: version, ClientSessionCache: tls.NewLRUClientSessionCache(1)}

@@ -46,7 +46,7 @@ func TestSNI(t *testing.T) {
 func TestStrictForTickets(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	known, other := keeper(t, ca.named(t, "a.test")), keeper(t, ca.named(t, "b.test"))
-	tickets := NewTickets(nil)
+	tickets := NewTickets(nil, time.Time{})
 	config := func(k *Keeper, isStrict bool, clients *Clients) *tls.Config {
 		return serverConfig(t, ServerOptions{GetCertificate: k.GetCertificate, StrictSNI: isStrict, Clients: clients, Tickets: tickets})
 	}
@@ -172,7 +172,7 @@ func TestNewKeeper(t *testing.T) {
 func TestConcurrent(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	pair := ca.named(t, "a.test")
-	k, tickets := keeper(t, pair), NewTickets(nil)
+	k, tickets := keeper(t, pair), NewTickets(nil, time.Time{})
 	server := serverConfig(t, ServerOptions{GetCertificate: k.GetCertificate, Tickets: tickets})
 	client := &tls.Config{RootCAs: ca.pool(), ServerName: "a.test", ClientSessionCache: tls.NewLRUClientSessionCache(10)}
 	var clients sync.WaitGroup

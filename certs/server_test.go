@@ -104,7 +104,7 @@ func TestResumption(t *testing.T) {
 	ca := newAuthority(t, "ca")
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		pair := ca.named(t, "a.test")
-		k, tickets := keeper(t, pair), NewTickets(nil)
+		k, tickets := keeper(t, pair), NewTickets(nil, time.Time{})
 		config := func(tickets *Tickets) *tls.Config {
 			return serverConfig(t, ServerOptions{GetCertificate: k.GetCertificate, Tickets: tickets})
 		}
@@ -121,8 +121,8 @@ func TestResumption(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, resumed(server), "after a new certificate")
 		require.True(t, resumed(config(tickets)), "after a new config")
-		require.True(t, resumed(config(NewTickets(tickets.Keys()))), "after an upgrade")
-		require.False(t, resumed(config(NewTickets(nil))), "by another process")
+		require.True(t, resumed(config(NewTickets(tickets.Keys(), tickets.Since()))), "after an upgrade")
+		require.False(t, resumed(config(NewTickets(nil, time.Time{}))), "by another process")
 
 		for range ticketKeys - 1 {
 			tickets.Rotate()
@@ -145,7 +145,7 @@ func (c *stuckCache) Put(_ string, session *tls.ClientSessionState) {
 }
 
 func TestTickets(t *testing.T) {
-	tickets := NewTickets(nil)
+	tickets := NewTickets(nil, time.Time{})
 	require.Len(t, tickets.Keys(), 1)
 	first := tickets.Keys()[0]
 	tickets.Rotate()
@@ -155,30 +155,49 @@ func TestTickets(t *testing.T) {
 	tickets.Rotate()
 	require.Len(t, tickets.Keys(), 3)
 	require.NotContains(t, tickets.Keys(), first)
-	require.Equal(t, tickets.Keys(), NewTickets(append(tickets.Keys(), first)).Keys())
+	require.Equal(t, tickets.Keys(), NewTickets(append(tickets.Keys(), first), tickets.Since()).Keys())
 	tickets.Keys()[0] = first
 	require.NotContains(t, tickets.Keys(), first, "what is returned is a copy")
 }
 
+// Each upgrade put the next change of keys off: what had made tickets for eleven hours did so for twelve more.
 func TestTicketsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		f := func(tickets *Tickets, due time.Duration) {
+			t.Helper()
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go tickets.Run(ctx)
+			for range 2 {
+				before := tickets.Keys()
+				time.Sleep(due - time.Second)
+				synctest.Wait()
+				require.Equal(t, before, tickets.Keys())
+				time.Sleep(2 * time.Second)
+				synctest.Wait()
+				require.Equal(t, before[0], tickets.Keys()[1])
+				require.Equal(t, time.Second, time.Since(tickets.Since()))
+				due = ticketRotation - time.Second
+			}
+		}
+		keys := NewTickets(nil, time.Time{}).Keys()
+		f(NewTickets(nil, time.Time{}), ticketRotation)
+		f(NewTickets(keys, time.Time{}), ticketRotation)
+		f(NewTickets(keys, time.Now().Add(-11*time.Hour)), time.Hour)
+		f(NewTickets(keys, time.Now().Add(time.Hour)), ticketRotation)
+
+		overdue := NewTickets(keys, time.Now().Add(-48*time.Hour))
 		ctx, cancel := context.WithCancel(t.Context())
-		tickets := NewTickets(nil)
-		go tickets.Run(ctx)
-		before := tickets.Keys()
-		time.Sleep(ticketRotation - time.Second)
+		defer cancel()
+		go overdue.Run(ctx)
 		synctest.Wait()
-		require.Equal(t, before, tickets.Keys())
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		require.Equal(t, before[0], tickets.Keys()[1])
-		cancel()
+		require.Len(t, overdue.Keys(), 2)
 	})
 }
 
 // The configs of reloads long past are forgotten.
 func TestTicketsForgetConfigs(t *testing.T) {
-	tickets := NewTickets(nil)
+	tickets := NewTickets(nil, time.Time{})
 	kept := serverConfig(t, ServerOptions{Tickets: tickets})
 	for range 100 {
 		serverConfig(t, ServerOptions{Tickets: tickets})

@@ -18,17 +18,22 @@ const (
 	ticketRotation = 12 * time.Hour
 )
 
-// Tickets are the keys of session tickets. They outlive a reload, and Keys hands them on at an upgrade, so that clients resume their
-// sessions across both. All methods may be called concurrently.
+// Tickets are the keys of session tickets. They outlive a reload, and Keys and Since hand them on at an upgrade, so that clients resume
+// their sessions across both. All methods may be called concurrently.
 type Tickets struct {
 	mu      sync.Mutex // guards all below
 	keys    [][32]byte
+	since   time.Time                  // when the first of them was made
 	configs []weak.Pointer[tls.Config] // that use the keys; those of before a reload go away by themselves
 }
 
-// NewTickets returns tickets with keys that another process had, or with a new one if there are none.
-func NewTickets(keys [][32]byte) *Tickets {
-	t := &Tickets{keys: slices.Clone(keys[:min(len(keys), ticketKeys)])}
+// NewTickets returns tickets with keys that another process had, of which the newest was made at a time, zero for now; or with a new one if
+// there are none.
+func NewTickets(keys [][32]byte, since time.Time) *Tickets {
+	t := &Tickets{keys: slices.Clone(keys[:min(len(keys), ticketKeys)]), since: since}
+	if now := time.Now(); since.IsZero() || since.After(now) { // a clock may have been put back
+		t.since = now
+	}
 	if len(t.keys) == 0 {
 		t.Rotate()
 	}
@@ -37,16 +42,23 @@ func NewTickets(keys [][32]byte) *Tickets {
 
 // Run rotates the keys now and then until the context ends.
 func (t *Tickets) Run(ctx context.Context) {
-	ticker := time.NewTicker(ticketRotation)
-	defer ticker.Stop()
 	for {
+		due := time.NewTimer(time.Until(t.Since().Add(ticketRotation)))
 		select {
-		case <-ticker.C:
+		case <-due.C:
 			t.Rotate()
 		case <-ctx.Done():
+			due.Stop()
 			return
 		}
 	}
+}
+
+// Since is when the newest key was made.
+func (t *Tickets) Since() time.Time {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.since
 }
 
 // Keys returns the keys, the newest first. They are secret.
@@ -62,6 +74,7 @@ func (t *Tickets) Rotate() {
 	_, _ = rand.Read(key[:]) // it never fails
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.since = time.Now()
 	t.keys = append([][32]byte{key}, t.keys[:min(len(t.keys), ticketKeys-1)]...)
 	t.configs = slices.DeleteFunc(t.configs, func(p weak.Pointer[tls.Config]) bool { return p.Value() == nil })
 	for _, pointer := range t.configs {
