@@ -1,15 +1,18 @@
 // Package watch tells when files have changed, in whichever way: written in place, replaced by a rename as editors do, or by the swap
-// of a symbolic link as Kubernetes does with a ConfigMap.
+// of a symbolic link on the way to them, as Kubernetes does with a ConfigMap.
 //
 // It compares contents, so that a touched file is no changed one. A file that cannot be read has not changed.
 package watch
 
 import (
 	"crypto/sha256"
+	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,13 +89,13 @@ func (w *Watcher) Set(paths map[string][]byte) error {
 	return err
 }
 
-// follow watches the folders of the files, and those that links lead to. w.mu is held.
+// follow watches the folders of the files, and those of the links on the way to them. w.mu is held.
 func (w *Watcher) follow() (failed error) {
 	wanted := map[string]bool{}
 	for path := range w.files {
 		wanted[filepath.Dir(path)] = true
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			wanted[filepath.Dir(real)] = true
+		for _, dir := range deciding(path) {
+			wanted[dir] = true
 		}
 	}
 	for _, dir := range slices.Sorted(maps.Keys(w.dirs)) {
@@ -109,6 +112,41 @@ func (w *Watcher) follow() (failed error) {
 		w.dirs[dir] = true
 	}
 	return failed
+}
+
+// maxLinks is how many links the system follows on the way to a file.
+const maxLinks = 40
+
+// deciding are the folders that decide which file a path leads to: those of the links on the way, and that of the file, or of what is missing on
+// the way. Their names have no links in them.
+func deciding(path string) (dirs []string) {
+	const separator = string(filepath.Separator)
+	at, rest, links := ".", path, 0
+	if filepath.IsAbs(path) {
+		at = separator
+	}
+	for rest != "" {
+		var name string
+		name, rest, _ = strings.Cut(rest, separator)
+		next := filepath.Join(at, name) // there is no link in at, so that it is right for ".." too
+		to, err := os.Readlink(next)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return append(dirs, at)
+		case err != nil: // no link
+			at = next
+			continue
+		}
+		dirs = append(dirs, at)
+		if links++; links > maxLinks {
+			return dirs
+		}
+		rest = to + separator + rest
+		if filepath.IsAbs(to) {
+			at = separator
+		}
+	}
+	return append(dirs, filepath.Dir(at))
 }
 
 func (w *Watcher) run() {
@@ -146,13 +184,13 @@ func (w *Watcher) run() {
 func (w *Watcher) look() (changed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	_ = w.follow() // links may lead elsewhere, and what changes there after it is read has to be noticed; what cannot be watched is looked at each round
 	for path, before := range w.files {
 		if now, ok := read(path); ok && now != before {
 			w.files[path] = now
 			changed = true
 		}
 	}
-	_ = w.follow() // links may lead elsewhere; what cannot be watched is looked at each round
 	return changed
 }
 

@@ -119,6 +119,47 @@ func TestConfigMap(t *testing.T) {
 	awaitChange(t, changes)
 }
 
+// A folder that is a link, to another link in another folder, was swapped without notice for half a minute. It is noticed again and again, also
+// where the link is away for a moment.
+func TestLinkedFolder(t *testing.T) {
+	dir := t.TempDir()
+	for _, folder := range []string{"a", "b", "c/1", "c/2", "c/3", "c/4"} {
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, folder), 0o700))
+	}
+	for _, version := range []string{"1", "2", "3", "4"} {
+		write(t, filepath.Join(dir, "c", version, "l7.yml"), version)
+	}
+	link := func(name, to string) {
+		require.NoError(t, os.Symlink(to, filepath.Join(dir, name+".new")))
+		require.NoError(t, os.Rename(filepath.Join(dir, name+".new"), filepath.Join(dir, name)))
+	}
+	link("a/link", "../b/link/.")
+	link("b/link", filepath.Join(dir, "c/1"))
+	_, changes := started(t, filepath.Join(dir, "a/link/l7.yml"))
+	requireNone(t, changes)
+	link("b/link", "../c/2")
+	awaitChange(t, changes)
+	link("a/link", "../c/3")
+	awaitChange(t, changes)
+	rewritten(t, filepath.Join(dir, "c/3/l7.yml"), "3.1")
+	awaitChange(t, changes)
+	require.NoError(t, os.Remove(filepath.Join(dir, "a/link")))
+	requireNone(t, changes)
+	link("a/link", "../c/4")
+	awaitChange(t, changes)
+	requireNone(t, changes)
+}
+
+// Links that lead in a circle lead nowhere.
+func TestLinksInACircle(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "l7.yml")
+	require.NoError(t, os.Symlink("l7.yml", path))
+	_, changes := started(t, path)
+	require.NoError(t, os.Remove(path))
+	write(t, path, "one")
+	awaitChange(t, changes)
+}
+
 // What is no change is not told: the same contents, another file, a file that has gone.
 func TestNoChange(t *testing.T) {
 	dir := t.TempDir()
