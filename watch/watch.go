@@ -1,7 +1,7 @@
 // Package watch tells when files have changed, in whichever way: written in place, replaced by a rename as editors do, or by the swap
 // of a symbolic link on the way to them, as Kubernetes does with a ConfigMap.
 //
-// It compares contents, so that a touched file is no changed one. A file that cannot be read has not changed.
+// It compares contents, so that a touched file is no changed one. A file that cannot be read has not changed, until that lasts.
 package watch
 
 import (
@@ -26,6 +26,8 @@ const (
 	latest = time.Second
 	// round is how often they are looked at in any case: not every file system tells of changes.
 	round = 30 * time.Second
+	// gone is in how many rounds in turn a file cannot be read until that is a change.
+	gone = 2
 )
 
 // Watcher watches a changing set of files. All methods may be called concurrently; changed may call Set, and not Close.
@@ -37,8 +39,14 @@ type Watcher struct {
 	running sync.WaitGroup
 
 	mu    sync.Mutex // guards all below
-	files map[string]content
+	files map[string]known
 	dirs  map[string]bool // that notify watches
+}
+
+// known is what is known of a file.
+type known struct {
+	content
+	away int // in how many rounds it could not be read since
 }
 
 // content is what stands for a file's bytes.
@@ -51,7 +59,7 @@ func Start(changed func()) (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Watcher{changed: changed, notify: notify, soon: make(chan struct{}, 1), ended: make(chan struct{}), files: map[string]content{}, dirs: map[string]bool{}}
+	w := &Watcher{changed: changed, notify: notify, soon: make(chan struct{}, 1), ended: make(chan struct{}), files: map[string]known{}, dirs: map[string]bool{}}
 	w.running.Go(w.run)
 	return w, nil
 }
@@ -69,16 +77,16 @@ func (w *Watcher) Close() {
 func (w *Watcher) Set(paths map[string][]byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	files := make(map[string]content, len(paths))
+	files := make(map[string]known, len(paths))
 	for path, text := range paths {
-		known, watched := w.files[path]
+		file, watched := w.files[path]
 		switch {
 		case text != nil:
-			known = sha256.Sum256(text)
+			file.content = sha256.Sum256(text)
 		case !watched:
-			known, _ = read(path) // a file that is not there is empty until it is
+			file.content, _ = read(path) // a file that is not there is empty until it is
 		}
-		files[path] = known
+		files[path] = file
 	}
 	w.files = files
 	err := w.follow()
@@ -154,11 +162,13 @@ func (w *Watcher) run() {
 	defer rounds.Stop()
 	var due <-chan time.Time // nil while nothing has happened
 	var first time.Time      // that is waiting
+	isRound := false         // it is time for one
 	for {
 		select {
 		case <-due:
 			due = nil
-			if w.look() {
+			isChanged := w.look(isRound)
+			if isRound = false; isChanged {
 				w.changed()
 			}
 			continue
@@ -169,6 +179,7 @@ func (w *Watcher) run() {
 		case lost := <-w.notify.Errors:
 			_ = lost // it says that there were more events than could be kept; the files are looked at all the same
 		case <-rounds.C:
+			isRound = true
 		case <-w.soon:
 		case <-w.ended:
 			return
@@ -180,15 +191,21 @@ func (w *Watcher) run() {
 	}
 }
 
-// look is true when one of the files has other contents than before.
-func (w *Watcher) look() (changed bool) {
+// look is true when one of the files has other contents than before, or has gone for good as far as the rounds tell.
+func (w *Watcher) look(isRound bool) (changed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_ = w.follow() // links may lead elsewhere, and what changes there after it is read has to be noticed; what cannot be watched is looked at each round
 	for path, before := range w.files {
-		if now, ok := read(path); ok && now != before {
-			w.files[path] = now
-			changed = true
+		now, ok := read(path)
+		switch {
+		case ok:
+			changed = changed || now != before.content
+			w.files[path] = known{content: now}
+		case isRound && before.away < gone:
+			before.away++
+			changed = changed || before.away == gone
+			w.files[path] = before
 		}
 	}
 	return changed
