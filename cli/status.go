@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -99,7 +101,11 @@ func statusText(s *api.Status, l look) []byte {
 		fmt.Fprintln(&out, l.paint(words.Red, fmt.Sprintf("%d lines of the access log were dropped", s.LogDropped)))
 	}
 	out.WriteByte('\n')
-	writeTable(&out, statusRows(s), l)
+	writeTable(&out, statusRows(s), columnsOfNumbers(), l)
+	if rows := certificateRows(s); len(rows) > 0 {
+		out.WriteByte('\n')
+		writeTable(&out, rows, map[int]bool{1: true}, l)
+	}
 	return out.Bytes()
 }
 
@@ -132,15 +138,13 @@ type row struct {
 	name   string // look of the first cell
 }
 
-// columns of the table; those of numbers stand to the right.
-func columns() (names []string, numbers map[int]bool) {
-	names = []string{"BACKEND", "STATE", "WEIGHT", "IN FLIGHT", "REQ/S", "P50", "P99", "ERR/S", "WHY"}
-	return names, map[int]bool{2: true, 3: true, 4: true, 5: true, 6: true, 7: true}
+// columnsOfNumbers are those of the table of backends that stand to the right.
+func columnsOfNumbers() map[int]bool {
+	return map[int]bool{2: true, 3: true, 4: true, 5: true, 6: true, 7: true}
 }
 
 func statusRows(s *api.Status) []row {
-	names, _ := columns()
-	rows := []row{{cells: names}}
+	rows := []row{{cells: []string{"BACKEND", "STATE", "WEIGHT", "IN FLIGHT", "REQ/S", "P50", "P99", "ERR/S", "WHY"}}}
 	for i := range s.Backends {
 		b := &s.Backends[i]
 		rows = append(rows, backendRow(b))
@@ -197,12 +201,53 @@ func serverWhy(s *api.Server, at time.Time) string {
 	return strings.TrimSuffix(words.Age(at.Sub(s.Changed))+" ago: "+words.Plain(s.Reason), ": ")
 }
 
+const (
+	// fewCertificates is how many certificates are shown, and endsSoon from when on one stands out, as l7 warns of it in its log.
+	fewCertificates = 5
+	endsSoon        = 14 * 24 * time.Hour
+)
+
+// certificateRows are the certificates that end first.
+func certificateRows(s *api.Status) []row {
+	if len(s.Certificates) == 0 {
+		return nil
+	}
+	nearest := slices.SortedStableFunc(slices.Values(s.Certificates), func(a, b api.Certificate) int { return a.Until.Compare(b.Until) })
+	more := max(0, len(nearest)-fewCertificates)
+	rows := []row{{cells: []string{"CERTIFICATE", "ENDS IN", "FILE"}}}
+	for i := range nearest[:len(nearest)-more] {
+		rows = append(rows, certificateRow(&nearest[i], s.Time))
+	}
+	if more > 0 {
+		rows = append(rows, row{cells: []string{fmt.Sprintf("and %d more", more), "", ""}})
+	}
+	return rows
+}
+
+func certificateRow(c *api.Certificate, at time.Time) row {
+	name := "(no name)"
+	if n := len(c.Names); n > 0 {
+		name = words.Plain(c.Names[0])
+		if n > 1 {
+			name += fmt.Sprintf(" and %d more", n-1)
+		}
+	}
+	left, colour := c.Until.Sub(at), ""
+	ends := words.Age(left)
+	switch {
+	case left <= 0:
+		ends, colour = "ended "+words.Age(-left)+" ago", words.Red
+	case left < endsSoon:
+		colour = words.Yellow
+	}
+	return row{cells: []string{name, ends, cmp.Or(words.Plain(c.File), "by ACME")}, colour: colour}
+}
+
 // longestWhy is how much of a reason is shown where the width of the terminal is not known.
 const longestWhy = 80
 
 // writeTable writes the rows with their columns aligned. A last cell is cut to what the terminal has left for it.
-func writeTable(out *bytes.Buffer, rows []row, l look) {
-	_, numbers := columns()
+func writeTable(out *bytes.Buffer, rows []row, numbers map[int]bool, l look) {
 	widths := map[int]int{}
 	for _, r := range rows {
 		for i, cell := range r.cells {

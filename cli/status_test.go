@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -51,6 +52,33 @@ func TestStatusSaysWhatFails(t *testing.T) {
 	}
 	coloured := string(statusText(&r.status, look{terminal: true, colour: true}))
 	assert.Contains(t, coloured, "\x1b[33mavailable\x1b[0m")
+}
+
+// Until when certificates are valid was in the JSON alone. Those that end first are shown, and what ends soon stands out.
+func TestStatusOfCertificates(t *testing.T) {
+	r := newRunning(t)
+	day := 24 * time.Hour
+	add := func(file string, left time.Duration, names ...string) {
+		r.status.Certificates = append(r.status.Certificates, api.Certificate{Names: names, File: file, Until: r.status.Time.Add(left)})
+	}
+	add("/etc/a.pem", 80*day, "a.io", "www.a.io", "b.io")
+	add("", 13*day+3*time.Hour, "c.io")
+	add("/etc/old.pem", -2*day)
+	want := `
+CERTIFICATE              ENDS IN  FILE
+(no name)        ended 2d00h ago  /etc/old.pem
+c.io                      13d03h  by ACME
+a.io and 2 more           80d00h  /etc/a.pem
+`
+	assert.Equal(t, statusGolden+want, r.ask("status").stdout)
+	coloured := string(statusText(&r.status, look{terminal: true, colour: true}))
+	assert.Contains(t, coloured, "\x1b[31mended 2d00h ago\x1b[0m")
+	assert.Contains(t, coloured, "\x1b[33m13d03h\x1b[0m")
+	assert.Contains(t, coloured, " 80d00h  ")
+	for range 10 {
+		add("/etc/more.pem", 70*day, "d.io")
+	}
+	assert.Regexp(t, `(?s)\n\(no name\) .*\nc.io .*(\nd.io +70d00h  /etc/more.pem){3}\nand 8 more\n$`, r.ask("status").stdout)
 }
 
 func TestStatusJSON(t *testing.T) {

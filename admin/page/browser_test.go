@@ -214,6 +214,37 @@ func TestPageSaysWhatFails(t *testing.T) {
 	tab.Quiet()
 }
 
+// The certificates that end first are told of. They were in the JSON alone.
+func TestPageShowsWhenCertificatesEnd(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, typical())
+	day := 24 * time.Hour
+	end := func(left ...time.Duration) {
+		f.set(func() {
+			f.status.Certificates = nil
+			for i, left := range left {
+				f.status.Certificates = append(f.status.Certificates, api.Certificate{Names: []string{fmt.Sprintf("%d.io", i)}, Until: time.Now().Add(left + time.Hour)})
+			}
+		})
+	}
+	tab := open(t, f, 1400, 1000)
+	assert.True(t, pagetest.Eval[bool](tab, `document.getElementById("certificates-box").hidden`), "there are none")
+	const isBad = `document.getElementById("certificates").classList.contains("bad")`
+	end(80*day, 40*day, 90*day, 30*day)
+	tab.AwaitText("#certificates", "3.io in 30 d, 1.io in 40 d, 0.io in 80 d, and 1 more")
+	assert.False(t, pagetest.Eval[bool](tab, isBad))
+	end(80*day, 13*day)
+	tab.AwaitText("#certificates", "1.io in 13 d, 0.io in 80 d")
+	assert.True(t, pagetest.Eval[bool](tab, isBad))
+	end(-3 * day)
+	tab.AwaitText("#certificates", "0.io 2 d ago")
+	f.set(func() {
+		f.status.Certificates = []api.Certificate{{File: "/etc/a.pem", Until: time.Now().Add(day + time.Hour)}}
+	})
+	tab.AwaitText("#certificates", "/etc/a.pem in 1 d")
+	tab.Quiet()
+}
+
 func TestPageReloadShowsProblems(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, typical())

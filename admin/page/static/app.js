@@ -1,7 +1,7 @@
 // The status page of l7: what the stream tells goes to the parts of the page.
 
 import { announce, byId, setAttribute, setHidden, setText } from "./dom.js";
-import { clock, count, millis, rate, span, tone } from "./format.js";
+import { clock, count, millis, rate, since, span, tone } from "./format.js";
 import { Stream, get } from "./stream.js";
 import { BackendTable } from "./backends.js";
 import { Charts } from "./charts.js";
@@ -40,6 +40,7 @@ function showProcess(status) {
 	setText(byId("listeners"), status.listeners.join(", ") || "–");
 	setText(byId("uptime"), span(Date.parse(status.time) - Date.parse(status.started)));
 	setText(byId("pid"), String(status.pid));
+	showCertificates(status.certificates ?? [], Date.parse(status.time));
 	setHidden(byId("dropped-box"), !status.log_dropped);
 	setText(byId("dropped"), count(status.log_dropped));
 	setText(byId("total-rate"), rate(total.rate));
@@ -49,6 +50,19 @@ function showProcess(status) {
 	setText(byId("total-p99"), millis(total.p99_ms));
 	setText(byId("total-inflight"), count(total.in_flight));
 	setText(byId("connections"), count(status.connections));
+}
+
+const fewCertificates = 3;
+const endsSoon = 14 * 86_400_000; // l7 warns of those in its log
+
+/** showCertificates tells of the certificates that end first. */
+function showCertificates(certificates, now) {
+	const nearest = certificates.map(({ names, file, until }) => ({ name: names?.[0] ?? file, left: Date.parse(until) - now })).sort((a, b) => a.left - b.left);
+	const texts = nearest.slice(0, fewCertificates).map(({ name, left }) => left > 0 ? `${name} in ${since(left)}` : `${name} ${since(-left)} ago`);
+	if (nearest.length > fewCertificates) texts.push(`and ${nearest.length - fewCertificates} more`);
+	setHidden(byId("certificates-box"), !nearest.length);
+	setText(byId("certificates"), texts.join(", "));
+	byId("certificates").classList.toggle("bad", nearest[0]?.left < endsSoon);
 }
 
 function onStatus(status) {
