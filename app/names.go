@@ -88,9 +88,13 @@ func (a *App) renew(names []discovery.Name) {
 }
 
 // toldOfName is called when lookups of a name begin to fail, and when they work again.
-func (a *App) toldOfName(name discovery.Name, err error) {
-	if err != nil {
-		a.log.Warn().Str("name", name.Host).AnErr("error", err).Msg("cannot resolve a name; the last addresses stay in use")
+func (a *App) toldOfName(name discovery.Name, set discovery.Set) {
+	if err := set.Err; err != nil {
+		message := "cannot resolve a name; the last addresses stay in use"
+		if !set.Resolved {
+			message = "cannot resolve a name; there is no server behind it yet, and a backend without others answers 503"
+		}
+		a.log.Warn().Str("name", name.Host).AnErr("error", err).Msg(message)
 		a.events.add(api.Event{Kind: "name", Server: name.Host, State: "unresolved", Reason: err.Error()})
 		return
 	}

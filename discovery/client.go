@@ -55,14 +55,10 @@ func (c *client) lookup(ctx context.Context, name Name, last []Target) (answer, 
 func (c *client) service(ctx context.Context, name Name, last []Target) (answer, error) {
 	f, err := c.resolve(ctx, dns.Fqdn(name.Host), dns.TypeSRV)
 	if err != nil {
-		return answer{}, fmt.Errorf("cannot look up service %q: %w", name.Host, err)
+		return answer{}, err
 	}
 	s := services{records: f.services(), ttl: f.ttl, addresses: c.addresses(f.extra)}
-	a, err := s.lookup(ctx, last)
-	if err != nil {
-		return answer{}, fmt.Errorf("cannot look up service %q: %w", name.Host, err)
-	}
-	return a, nil
+	return s.lookup(ctx, last)
 }
 
 // addresses finds those of both families. If one of them fails while the other has some, its last ones stand in.
@@ -126,26 +122,26 @@ func (a *addresses) add(f family, last []netip.Addr, is func(netip.Addr) bool) {
 func (c *client) resolve(ctx context.Context, name string, qtype uint16) (found, error) {
 	f := found{ttl: latest}
 	for range mostQueries {
-		m, err := c.ask(ctx, name, qtype)
+		m, server, err := c.ask(ctx, name, qtype)
 		if err != nil {
 			return found{}, err
 		}
 		end := f.follow(m, name, qtype)
 		switch {
 		case m.Rcode == dns.RcodeNameError:
-			return found{}, errNoName
+			return found{}, fmt.Errorf("%s: %w", server, errNoName)
 		case len(f.records) > 0:
 			return f, nil
 		case end == name || isFinal(m):
-			return found{}, errEmpty
+			return found{}, fmt.Errorf("%s: %w", server, errEmpty)
 		}
 		name = end
 	}
 	return found{}, fmt.Errorf("more than %d aliases in a row", mostQueries)
 }
 
-// ask sends a question to one server after the other, until one answers. That one is asked first from then on.
-func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, error) {
+// ask sends a question to one server after the other, until one answers. That one, which it returns too, is asked first from then on.
+func (c *client) ask(ctx context.Context, name string, qtype uint16) (m *dns.Msg, server string, err error) {
 	first := c.first.Load()
 	var failed error
 	for i := range max(len(c.servers), leastTries) {
@@ -153,7 +149,7 @@ func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, 
 		m, err := c.try(ctx, c.servers[at], name, qtype)
 		if err == nil {
 			c.first.CompareAndSwap(first, at)
-			return m, nil
+			return m, c.servers[at], nil
 		}
 		err = fmt.Errorf("%s: %w", c.servers[at], err)
 		if failed == nil || i >= len(c.servers) { // the second of one server says the same
@@ -165,7 +161,7 @@ func (c *client) ask(ctx context.Context, name string, qtype uint16) (*dns.Msg, 
 			break
 		}
 	}
-	return nil, failed
+	return nil, "", failed
 }
 
 // try asks one server. A server that does not know EDNS is asked without (RFC 6891 section 7), and for an answer that is too long for a

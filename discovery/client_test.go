@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,6 +107,7 @@ func forged(w dns.ResponseWriter, q *dns.Msg, edit func(*dns.Msg)) {
 	_ = w.WriteMsg(m)
 }
 
+// A negative answer says who gave it, as a failure does. It did not.
 func TestHostFails(t *testing.T) {
 	t.Parallel()
 	f := func(name string, r reply, want string) {
@@ -114,13 +116,13 @@ func TestHostFails(t *testing.T) {
 			t.Parallel()
 			z := newZone(t, map[string]reply{"A web.example.": r, "AAAA web.example.": r})
 			_, err := clientOf(100*time.Millisecond, z).lookup(bounded(t), web, nil)
-			require.EqualError(t, err, `cannot look up "web.example": `+want)
+			require.EqualError(t, err, strings.Replace(want, "SERVER", z.address, 1))
 		})
 	}
-	f("no such name", reply{rcode: dns.RcodeNameError, end: []string{soa}}, "no such name")
-	f("nothing", reply{end: []string{soa}}, "no records")
+	f("no such name", reply{rcode: dns.RcodeNameError, end: []string{soa}}, "SERVER: no such name")
+	f("nothing", reply{end: []string{soa}}, "SERVER: no records")
 	f("only unusable addresses", records("web.example. 60 IN A 0.0.0.0", "web.example. 60 IN AAAA ::"), "no records")
-	f("aliases in a circle", records("web.example. 60 IN CNAME a.example.", "a.example. 60 IN CNAME web.example."), "no records")
+	f("aliases in a circle", records("web.example. 60 IN CNAME a.example.", "a.example. 60 IN CNAME web.example."), "SERVER: no records")
 }
 
 func TestServerFails(t *testing.T) {
@@ -131,7 +133,7 @@ func TestServerFails(t *testing.T) {
 			t.Parallel()
 			z := newZone(t, map[string]reply{"A web.example.": r, "AAAA web.example.": r})
 			_, err := clientOf(100*time.Millisecond, z).lookup(bounded(t), web, nil)
-			require.EqualError(t, err, fmt.Sprintf(`cannot look up "web.example": %s: %s`, z.address, want))
+			require.EqualError(t, err, fmt.Sprintf("%s: %s", z.address, want))
 			require.False(t, gone(err))
 		})
 	}
@@ -168,7 +170,7 @@ func TestEndlessAliases(t *testing.T) {
 		z.set("A "+next(i), records(next(i)+" 60 IN CNAME "+next(i+1)))
 	}
 	_, err := clientOf(patience, z).lookup(bounded(t), Name{Host: "a0.example"}, nil)
-	require.EqualError(t, err, `cannot look up "a0.example": more than 8 aliases in a row`)
+	require.EqualError(t, err, `more than 8 aliases in a row`)
 	require.Len(t, z.questions(), mostQueries+1) // and one for AAAA
 }
 
@@ -283,7 +285,7 @@ func TestOneFamilyFails(t *testing.T) {
 	a, err := c.lookup(bounded(t), web, at("web.example", "10.0.0.1", "fd00::1"))
 	require.NoError(t, err)
 	require.Equal(t, at("web.example", "10.0.0.2", "fd00::1"), a.targets)
-	require.EqualError(t, a.kept, fmt.Sprintf(`cannot look up all addresses of "web.example": %s: SERVFAIL`, z.address))
+	require.EqualError(t, a.kept, fmt.Sprintf("cannot look up all addresses: %s: SERVFAIL", z.address))
 	require.True(t, a.partial)
 
 	a, err = c.lookup(bounded(t), web, at("web.example", "10.0.0.1"))

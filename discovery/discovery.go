@@ -60,9 +60,11 @@ type Set struct {
 	Targets []Target
 	// Resolved is false as long as no lookup has succeeded.
 	Resolved bool
-	// Err says why the last lookup failed, or a part of it: the last addresses stand in then, as far as there are any. It is nil when all
-	// is well, and also when one family cannot be asked for of which there was no address.
+	// Err says why the last lookup failed, or a part of it, but not of what name: the last addresses stand in then, as far as there are any.
+	// It is nil when all is well, and also when one family cannot be asked for of which there was no address.
 	Err error
+	// Failing is since when lookups fail; zero where Err is nil.
+	Failing time.Time
 	// At is the time of the last lookup that succeeded, Next about that of the next one. Next is zero before the first one has ended.
 	At, Next time.Time
 }

@@ -67,12 +67,20 @@ func (f *follower) keep(ctx context.Context, a answer, err error) time.Duration 
 		e.set = Set{Targets: a.targets, Resolved: true, At: now}
 	}
 	e.set.Err, e.set.Next = cmp.Or(err, a.kept), now.Add(pause)
+	switch {
+	case e.set.Err == nil:
+		e.set.Failing = time.Time{}
+	case before.Err == nil:
+		e.set.Failing = now
+	default:
+		e.set.Failing = before.Failing
+	}
 	e.looks()
 	if !e.set.same(before) {
 		f.names.stir()
 	}
 	if (e.set.Err == nil) != (before.Err == nil) {
-		f.names.log(e.name, e.set.Err)
+		f.names.log(e.name, e.set)
 	}
 	return pause
 }

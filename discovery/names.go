@@ -20,7 +20,7 @@ const (
 // finds. All methods may be called concurrently; changed may call all but Close, log none.
 type Names struct {
 	changed func([]Name)
-	log     func(Name, error)
+	log     func(Name, Set)
 	build   func(Options) resolver
 	stirred chan struct{} // a set has changed, which may be told already
 	ended   chan struct{}
@@ -77,13 +77,13 @@ type answer struct {
 
 // Start returns Names that look up no name yet. Known are those of a process before: what the first Use does not use of it is forgotten. Changed
 // is called by one goroutine, once for what changed at about the same time, with the names whose targets are different now; the first ones are
-// a change too. Log is told when lookups of a name begin to fail, and of a nil error when they work again; it is called by one goroutine at a
-// time and holds up the others. Close must be called.
-func Start(known []Known, changed func([]Name), log func(Name, error)) *Names {
+// a change too. Log is told when lookups of a name begin to fail, with the error in its set, and when they work again, without; it is called by one
+// goroutine at a time and holds up the others. Close must be called.
+func Start(known []Known, changed func([]Name), log func(Name, Set)) *Names {
 	return start(known, changed, log, newResolver)
 }
 
-func start(known []Known, changed func([]Name), log func(Name, error), build func(Options) resolver) *Names {
+func start(known []Known, changed func([]Name), log func(Name, Set), build func(Options) resolver) *Names {
 	n := &Names{
 		changed: changed, log: log, build: build, known: map[Name]Set{}, entries: map[asked]*entry{},
 		stirred: newSignal(1), ended: newSignal(0), slots: newSignal(atOnce),

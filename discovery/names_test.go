@@ -104,10 +104,10 @@ func (h *heard) changed(names []Name) {
 	h.changes = append(h.changes, names)
 }
 
-func (h *heard) log(name Name, err error) {
+func (h *heard) log(name Name, set Set) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.logs = append(h.logs, fmt.Sprint(name.Host, ": ", err))
+	h.logs = append(h.logs, fmt.Sprint(name.Host, ": ", set.Err))
 }
 
 // news returns what has been told since the last call.
@@ -234,11 +234,15 @@ func TestFailureKeepsTheSet(t *testing.T) {
 		require.Equal(t, good.At, s.At)
 		require.ErrorIs(t, s.Err, errDown)
 		require.True(t, s.Next.After(time.Now()))
+		require.True(t, s.Failing.After(good.At.Add(99*time.Second)), "since the first lookup that failed")
+		after(20 * time.Second)
+		require.Equal(t, s.Failing, n.Get(web).Failing)
 
 		b.write(web, nil, "10.0.0.1")
 		after(11 * time.Second)
 		requireNews(t, h, []string{"web.example: <nil>"})
 		require.NoError(t, n.Get(web).Err)
+		require.Zero(t, n.Get(web).Failing)
 	})
 }
 
@@ -541,7 +545,7 @@ func TestChangedCallsBack(t *testing.T) {
 			n.Configure(Options{Interval: time.Minute})
 			time.Sleep(time.Second)
 			done = true
-		}, func(Name, error) {}, b.build)
+		}, func(Name, Set) {}, b.build)
 		n = &used{Names: all}
 		close(ready)
 		n.Use([]Name{web})

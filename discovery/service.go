@@ -40,20 +40,16 @@ func host(ctx context.Context, name Name, last []Target, find lookupHost) (answe
 		err = errEmpty
 	}
 	if err != nil {
-		return answer{}, fmt.Errorf("cannot look up %q: %w", name.Host, err)
+		return answer{}, err
 	}
 	a := answer{ttl: found.ttl, partial: found.partial}
 	if found.kept != nil {
-		a.kept = incomplete(name.Host, found.kept)
+		a.kept = fmt.Errorf("cannot look up all addresses: %w", found.kept)
 	}
 	for _, ip := range found.ips {
 		a.targets = append(a.targets, Target{IP: ip, Weight: 1, Host: undotted(name.Host)})
 	}
 	return a, nil
-}
-
-func incomplete(host string, err error) error {
-	return fmt.Errorf("cannot look up all addresses of %q: %w", host, err)
 }
 
 func ipsOf(targets []Target, host string) (ips []netip.Addr) {
@@ -100,7 +96,7 @@ func (s *services) lookup(ctx context.Context, last []Target) (answer, error) {
 		a.ttl, a.partial = min(a.ttl, h.ttl), a.partial || h.partial
 		failed = cmp.Or(failed, h.err)
 		if h.kept != nil && a.kept == nil {
-			a.kept = incomplete(r.host, h.kept)
+			a.kept = fmt.Errorf("cannot look up all addresses of %q: %w", r.host, h.kept)
 		}
 		for _, ip := range h.ips[:min(len(h.ips), mostTargets-len(a.targets))] {
 			a.targets = append(a.targets, Target{IP: ip, Port: r.port, Weight: weight, Priority: r.priority, Host: r.host})

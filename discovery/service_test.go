@@ -84,7 +84,6 @@ func TestServiceFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			z := newZone(t, replies)
 			_, err := clientOf(patience, z).lookup(bounded(t), webService, nil)
-			require.ErrorContains(t, err, `cannot look up service "_web._tcp.example": `)
 			require.ErrorContains(t, err, want)
 		})
 	}
@@ -209,7 +208,7 @@ func TestSystem(t *testing.T) {
 	require.Equal(t, at("web", "10.0.0.1", "10.0.0.2", "fd00::1"), tidy(a.targets))
 	require.Equal(t, 5*time.Second, a.ttl)
 	_, err = s.lookup(t.Context(), Name{Host: "none"}, nil)
-	require.ErrorContains(t, err, `cannot look up "none": `)
+	require.EqualError(t, err, "lookup none: no such host")
 
 	r.srv = []*net.SRV{{Target: "web.", Port: 80, Priority: 1, Weight: 2}, {Target: "none.", Port: 80}}
 	r.ips["web."], r.err = r.ips["web"], errors.New("some are malformed")
@@ -219,7 +218,7 @@ func TestSystem(t *testing.T) {
 	require.Equal(t, Target{IP: ip("10.0.0.1"), Port: 80, Weight: 2, Priority: 1, Host: "web"}, tidy(a.targets)[0])
 	r.srv = nil
 	_, err = s.lookup(t.Context(), webService, nil)
-	require.ErrorContains(t, err, `cannot look up service "_web._tcp.example": some are malformed`)
+	require.EqualError(t, err, "some are malformed")
 }
 
 // The real one knows this machine.

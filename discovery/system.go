@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -33,17 +32,13 @@ func (s *system) lookup(ctx context.Context, name Name, last []Target) (answer, 
 	}
 	_, records, err := s.resolver.LookupSRV(ctx, "", "", name.Host)
 	if err != nil && len(records) == 0 { // with records it only says that some are malformed
-		return answer{}, fmt.Errorf("cannot look up service %q: %w", name.Host, err)
+		return answer{}, err
 	}
 	found := services{ttl: s.interval, addresses: s.addresses}
 	for _, r := range records {
 		found.records = append(found.records, service{host: r.Target, port: r.Port, priority: int(r.Priority), weight: int(r.Weight)})
 	}
-	a, err := found.lookup(ctx, last)
-	if err != nil {
-		return answer{}, fmt.Errorf("cannot look up service %q: %w", name.Host, err)
-	}
-	return a, nil
+	return found.lookup(ctx, last)
 }
 
 func (s *system) addresses(ctx context.Context, host string, _ []netip.Addr) (addresses, error) {

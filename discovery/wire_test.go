@@ -15,7 +15,7 @@ func watched(t *testing.T, names []Name, zones ...*zone) (n *used, changes <-cha
 	t.Helper()
 	told, failed := make(chan []Name, 100), make(chan error, 100)
 	n = &used{options: Options{Servers: clientOf(0, zones...).servers, Timeout: 200 * time.Millisecond}}
-	n.Names = Start(nil, func(names []Name) { told <- names }, func(_ Name, err error) { failed <- err })
+	n.Names = Start(nil, func(names []Name) { told <- names }, func(_ Name, s Set) { failed <- s.Err })
 	t.Cleanup(n.Close)
 	n.Use(names)
 	return n, told, failed

@@ -222,7 +222,8 @@ func TestRefusedConfigLeavesNamesAlone(t *testing.T) {
 	assert.Zero(t, wrong.stats().Requests)
 }
 
-// TestWhyANameIsUnknown: the log said that a name had not been looked up yet, whatever had come of looking it up since.
+// TestWhyANameIsUnknown: the log said that a name had not been looked up yet, whatever had come of looking it up since; and of a first lookup
+// that failed, that the last addresses stay in use, where there were none.
 func TestWhyANameIsUnknown(t *testing.T) {
 	t.Parallel()
 	names := newNameServer(t)
@@ -236,6 +237,6 @@ func TestWhyANameIsUnknown(t *testing.T) {
 		assert.Contains(t, l.awaitLog("request not passed on", asked).field("error"), why)
 	}
 	requireWhy("late.test: its first lookup has not ended yet")
-	l.awaitLog("cannot resolve a name; the last addresses stay in use", 1)
+	l.awaitLog("cannot resolve a name; there is no server behind it yet, and a backend without others answers 503", 1)
 	requireWhy("no answer within 2s")
 }
