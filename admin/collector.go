@@ -30,6 +30,8 @@ type Source interface {
 	Reloads() (done, failed uint64)
 	// LastReload is when a reload was last tried, and whether it was done; the zero time where there was none.
 	LastReload() (at time.Time, ok bool)
+	// Names are those that servers are known by, each once.
+	Names() []api.Name
 	// Certificates are those that clients are shown.
 	Certificates() []api.Certificate
 }
@@ -139,6 +141,9 @@ func (s *scrape) process(snapshot *server.Snapshot) {
 	s.put(s.connections, nil, float64(s.source.Connections()))
 	s.put(s.generation, nil, float64(snapshot.Generation))
 	s.certificates()
+	for _, n := range s.source.Names() {
+		s.put(s.nameResolved, labels{label("name", n.Name)}, number(n.Error == ""))
+	}
 	s.put(s.logDropped, nil, float64(s.source.LogDropped()))
 	done, refused := s.source.Reloads()
 	s.put(s.reloads, s.done, float64(done))

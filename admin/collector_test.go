@@ -40,6 +40,10 @@ func (s *fakeSource) Connections() int               { return 5 }
 func (s *fakeSource) LogDropped() uint64             { return 7 }
 func (s *fakeSource) Reloads() (done, failed uint64) { return s.done, s.failed }
 func (s *fakeSource) LastReload() (time.Time, bool)  { return s.last, s.ok }
+func (s *fakeSource) Names() []api.Name {
+	return []api.Name{{Name: "web.lab", Known: true}, {Name: "old.lab", Known: true, Error: "SERVFAIL"}}
+}
+
 func (s *fakeSource) Certificates() []api.Certificate {
 	return []api.Certificate{{Names: []string{"a.io", "b.io"}, File: "a.pem", Until: time.Unix(2e9, 0)}}
 }
@@ -120,6 +124,7 @@ func TestMetrics(t *testing.T) {
 	want := map[string]string{
 		`l7_build_info{goversion="` + runtime.Version() + `",version="v1"}`:        "1",
 		`l7_tls_certificate_not_after_timestamp_seconds{file="a.pem",name="a.io"}`: "2e+09",
+		`l7_name_resolved{name="web.lab"}`:                                         "1", `l7_name_resolved{name="old.lab"}`: "0",
 		"l7_client_connections": "5", "l7_config_generation": "3", "l7_access_log_dropped_total": "7",
 		`l7_config_reloads_total{result="done"}`: "4", `l7_config_reloads_total{result="refused"}`: "1",
 		"l7_config_last_reload_success": "0", "l7_config_last_reload_timestamp_seconds": "1.7000000005e+09",

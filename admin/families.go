@@ -14,7 +14,7 @@ import (
 type families struct {
 	descs []*prometheus.Desc
 
-	build, connections, generation, reloads, reloadSuccess, reloadTime, logDropped, certificate family
+	build, connections, generation, reloads, reloadSuccess, reloadTime, logDropped, certificate, nameResolved family
 
 	requests, ended, duration, bytesIn, bytesOut                           family // by backend, the empty one included
 	inFlight, up, servers, serversAvailable, retries, retriesDenied, queue family // by backend
@@ -39,6 +39,7 @@ func newFamilies() *families {
 	f.reloadTime = f.gauge("config_last_reload_timestamp_seconds", "When a reload was last tried, done or refused; missing before the first one.")
 	f.logDropped = f.counter("access_log_dropped_total", "Lines of the access log that were lost because its writer could not keep up.")
 	f.certificate = f.gauge("tls_certificate_not_after_timestamp_seconds", "Until when a certificate is valid that clients are shown, by its first name.", "file", "name")
+	f.nameResolved = f.gauge("name_resolved", "1 if the last lookup of a server's name worked; 0 if it failed, or a part of it, or none has ended: the addresses of before are used then, if there are any.", "name")
 	f.backends()
 	f.perServer()
 	return f

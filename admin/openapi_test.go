@@ -223,6 +223,7 @@ func TestOpenAPITypes(t *testing.T) {
 		api.Traffic{},
 		api.Point{},
 		api.Backend{},
+		api.Name{},
 		api.Certificate{},
 		api.Server{},
 		api.Check{},

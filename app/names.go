@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
@@ -50,13 +51,68 @@ func lookups(cfg *config.Config) discovery.Options {
 
 func namesOf(cfg *config.Config) (names []discovery.Name) {
 	for _, backend := range cfg.Backends {
-		for _, s := range backend.Servers {
-			if name, ok := server.NameOf(s.Address); ok {
-				names = append(names, name)
-			}
+		names = append(names, namesOfServers(backend.Servers)...)
+	}
+	return names
+}
+
+func namesOfServers(servers []config.Server) (names []discovery.Name) {
+	for _, s := range servers {
+		if name, ok := server.NameOf(s.Address); ok {
+			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// Names are those that servers of the config in force are known by, each once.
+func (c *control) Names() []api.Name {
+	c.mu.Lock()
+	cfg := c.config
+	c.mu.Unlock()
+	return nameStatuses(c.parts.names.By(lookups(cfg)), namesOf(cfg))
+}
+
+// nameStatuses say of each name once what is known of it.
+func nameStatuses(by discovery.View, names []discovery.Name) (list []api.Name) {
+	seen := map[string]bool{}
+	for _, name := range names {
+		if seen[name.Host] {
+			continue
+		}
+		seen[name.Host] = true
+		set := by.Get(name)
+		status := api.Name{Name: name.Host, Known: set.Resolved, Since: set.Failing}
+		switch {
+		case set.Err != nil:
+			status.Error = set.Err.Error()
+		case !set.Resolved:
+			status.Error = "its first lookup has not ended yet"
+		}
+		list = append(list, status)
+	}
+	return list
+}
+
+// unresolvedText is what becomes of the servers behind names that cannot be looked up; empty: there are none such.
+func unresolvedText(names []api.Name, now time.Time) string {
+	if len(names) == 0 {
+		return ""
+	}
+	n := &names[0]
+	text := n.Name + ": " + n.Error
+	if !n.Since.IsZero() {
+		text += fmt.Sprintf(" for %s", now.Sub(n.Since).Round(time.Second))
+	}
+	if n.Known {
+		text += "; the addresses of before are used"
+	} else {
+		text += "; there is no server behind it yet"
+	}
+	if more := len(names) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return text
 }
 
 // renamed is called when names stand for other addresses than before. A start holds the lock until it serves, or has failed.

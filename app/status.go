@@ -24,18 +24,21 @@ func (a *App) Status() *api.Status {
 		s.State = "draining"
 	}
 	a.mu.Lock()
+	cfg := a.config
 	s.ConfigFile, s.Reload = absolute(a.loaded.File), a.reloaded
-	s.ReadOnly = a.config.Admin.Listen != "" && len(a.config.Admin.Users) == 0
+	s.ReadOnly = cfg.Admin.Listen != "" && len(cfg.Admin.Users) == 0
 	for _, l := range a.loaded.Config.Listen {
 		s.Listeners = append(s.Listeners, l.Address.String())
 	}
 	a.mu.Unlock()
 
+	lookedUp := a.parts.names.By(lookups(cfg))
 	sum, all := &metrics.Sum{}, &metrics.Sum{}
 	for _, v := range snapshot.Views() {
 		v.Cells.Sum(sum)
 		all.Add(sum)
 		b := a.backendStatus(v, sum)
+		tellOfNames(&b, nameStatuses(lookedUp, namesOfServers(cfg.Backends[v.Name()].Servers)), s.Time)
 		s.Backends = append(s.Backends, b)
 		s.Total.InFlight += b.Traffic.InFlight
 	}
@@ -57,15 +60,28 @@ func (a *App) backendStatus(v server.View, sum *metrics.Sum) api.Backend {
 	if v.IsDown() {
 		b.State, b.Problem = "down", v.WhyDown()
 	}
-	if err := v.Unresolved(); err != nil && len(v.Members()) > 0 { // WhyDown says it where there are none
-		b.Problem = "cannot resolve " + err.Error()
-	}
 	for _, m := range v.Members() {
 		s := a.serverStatus(m)
 		b.Servers = append(b.Servers, s)
 		b.Traffic.InFlight += s.InFlight
 	}
 	return b
+}
+
+// tellOfNames adds to a backend which of its names cannot be looked up. Where there are no servers the backend is down for that reason, and says so.
+func tellOfNames(b *api.Backend, names []api.Name, now time.Time) {
+	for _, n := range names {
+		if n.Error != "" {
+			b.Unresolved = append(b.Unresolved, n)
+		}
+	}
+	if len(b.Unresolved) == 0 || len(b.Servers) == 0 {
+		return
+	}
+	if b.Problem != "" {
+		b.Problem += "; "
+	}
+	b.Problem += unresolvedText(b.Unresolved, now)
 }
 
 func (a *App) serverStatus(m *balancer.Member) api.Server {

@@ -62,10 +62,12 @@ func startTroubled(t *testing.T) (l *l7, admin string) {
 	full := servers[2]
 	ending := pairOf(newAuthority(t).sign("ending", hence(time.Hour), "ending.io"))
 	l = startFile(t, "listen: [{address: '127.0.0.1:0'}, {address: '127.0.0.2:0', tls: {certificates: ["+ending+"]}}]",
-		"admin: {listen: '127.0.0.1:0', socket: 'off'}", "backends:",
+		"admin: {listen: '127.0.0.1:0', socket: 'off'}",
+		"resolver: '127.0.0.1:"+freePort(t)+"'", "backends:",
 		"  fine.io: {servers: ["+servers[0].address+", "+servers[1].address+"]}",
 		"  cut.io: {servers: ["+servers[0].address+", "+servers[1].address+"], eject: {after: 0}, retry: {budget: 1%}}",
 		"  down.io: {servers: [127.0.0.1:"+freePort(t)+", 127.0.0.1:"+freePort(t)+"], users: {bob: "+secret+"}}",
+		"  lost.io: {servers: ['http://lost.test']}",
 		"  bad.io: {servers: [127.0.0.1:"+freePort(t)+", 127.0.0.1:"+freePort(t)+"]}",
 		"  full.io: {servers: [{address: '"+full.address+"', max_in_flight: 1}], queue: {length: 10, timeout: 0s}}")
 	admin = l.awaitLog("admin listening", 1).field("address")
@@ -200,7 +202,7 @@ func alertQueries(t *testing.T) (queries []query) {
 		requireRunbook(t, rule.Annotations["action"])
 		queries = append(queries, query{"alert " + rule.Alert, rule.Expr, rule.Alert == "L7Down" || rule.Alert == "L7AccessLogDropped"})
 	}
-	require.Len(t, queries, 11)
+	require.Len(t, queries, 12)
 	return queries
 }
 

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -11,6 +13,8 @@ import (
 	"github.com/miekg/dns"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"l7/admin/api"
 )
 
 // nameServer is a DNS server whose answers change.
@@ -130,6 +134,54 @@ func TestNamesThatMove(t *testing.T) {
 		a.awaitInFlight(0)
 	}
 	t.Logf("%d GETs, %d POSTs while the name moved", d.gets.Load(), d.posts.Load())
+}
+
+// TestStatusOfANameThatFails: nothing but the log told that the addresses in use are those of before.
+func TestStatusOfANameThatFails(t *testing.T) {
+	t.Parallel()
+	names, server := newNameServer(t), startUpstream(t, "a")
+	_, port := hostAndPort(t, server.address)
+	names.set("app.test.", "app.test. 1 IN A 127.0.0.1")
+	names.silence("late.test.")
+	control := filepath.Join(socketFolder(t), "admin.sock")
+	l := run{env: []string{"L7_ADMIN__SOCKET=" + control}, config: text(listenAnywhere, "admin: {listen: '127.0.0.1:0'}", "resolver: '"+names.address+"'",
+		"backends:", "  example.com: {servers: ['http://app.test:"+port+"']}", "  other.com: {servers: ["+server.address+", 'http://late.test']}")}.start(t)
+	admin := l.awaitLog("admin listening", 1).field("address")
+	backends := func() (all []api.Backend, table string) {
+		t.Helper()
+		got := command(t, "status", "--json", "--admin", control)
+		require.Zero(t, got.code, got.stderr)
+		var status api.Status
+		require.NoError(t, json.Unmarshal([]byte(got.stdout), &status))
+		return status.Backends, command(t, "status", "--admin", control).stdout
+	}
+	requireMetric := func(want string) {
+		t.Helper()
+		assert.Contains(t, newClient(t, admin).get("http://"+admin+"/metrics").is(http.StatusOK).body, want+"\n")
+	}
+	all, _ := backends()
+	assert.Empty(t, all[0].Unresolved)
+	assert.Empty(t, all[0].Problem)
+	requireMetric(`l7_name_resolved{name="app.test"} 1`)
+	requireMetric(`l7_name_resolved{name="late.test"} 0`)
+
+	names.fail(dns.RcodeServerFailure)
+	l.awaitLog("cannot resolve a name; the last addresses stay in use", 1)
+	all, table := backends()
+	require.Len(t, all[0].Unresolved, 1)
+	assert.Equal(t, "up", all[0].State)
+	assert.Equal(t, api.Name{Name: "app.test", Error: names.address + ": SERVFAIL", Since: all[0].Unresolved[0].Since, Known: true}, all[0].Unresolved[0])
+	assert.NotZero(t, all[0].Unresolved[0].Since)
+	assert.Regexp(t, `(?m)^example.com +up .* app.test: `+names.address+`: SERVFAIL for \d+s; the addresses of before are used$`, table)
+	assert.Regexp(t, `(?m)^other.com +up .* late.test: `, table)
+	assert.Contains(t, all[1].Problem, "; there is no server behind it yet")
+	requireMetric(`l7_name_resolved{name="app.test"} 0`)
+
+	names.fail(dns.RcodeSuccess)
+	l.awaitLog("a name resolves again", 1)
+	all, _ = backends()
+	assert.Empty(t, all[0].Unresolved)
+	requireMetric(`l7_name_resolved{name="app.test"} 1`)
 }
 
 // TestServiceRecords: SRV records tell ports, and who is a backup.

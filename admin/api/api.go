@@ -76,11 +76,21 @@ type Backend struct {
 	Name    string   `json:"name"`
 	Policy  string   `json:"policy"`
 	State   string   `json:"state"`             // up, or down: no server would be given a request
-	Problem string   `json:"problem,omitempty"` // why it is down, or a name that stands for no server
+	Problem string   `json:"problem,omitempty"` // why it is down, or which name cannot be looked up
 	Traffic Traffic  `json:"traffic"`
 	Retries uint64   `json:"retries"`
 	Waiting int      `json:"waiting"` // requests in the queue
 	Servers []Server `json:"servers"`
+	// Unresolved are the names of its servers that cannot be looked up now.
+	Unresolved []Name `json:"unresolved,omitempty"`
+}
+
+// Name is one that servers are known by.
+type Name struct {
+	Name  string    `json:"name"`
+	Error string    `json:"error,omitempty"` // why the last lookup failed; empty: it did not
+	Since time.Time `json:"since,omitzero"`  // when lookups began to fail
+	Known bool      `json:"known"`           // it has stood for something, which stays in use while lookups fail
 }
 
 // Server is one server of a backend.

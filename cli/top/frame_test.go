@@ -175,10 +175,14 @@ func TestWhyIsShown(t *testing.T) {
 	status := fixedStatus()
 	status.Backends[0].Servers[0].LastFailure = &api.Failure{Time: noon.Add(-3 * time.Second), Reason: "connect_refused: \x1b[2J refused"}
 	status.Backends[1].Problem = "no server is available"
+	status.Backends[0].Problem = "web.lab: SERVFAIL for 2m5s; the addresses of before are used"
 	v.fake.status = status
 	v.look(noon)
 	frame := strings.Join(v.frame(), "\n")
-	for _, want := range []string{`! +10\.0\.0\.9:8080 +available .* failed 3s ago: connect_refused: \?\[2J refused`, `!▾ down\.example\.com +down 0/1 .* no server is available`} {
+	for _, want := range []string{
+		`! +10\.0\.0\.9:8080 +available .* failed 3s ago: connect_refused: \?\[2J refused`, `!▾ down\.example\.com +down 0/1 .* no server is available`,
+		` ▾ api\.example\.com +up 2/4 .* web\.lab: SERVFAIL for 2m5s; the .*3 waiting`,
+	} {
 		if !regexp.MustCompile(want).MatchString(ansi.Strip(frame)) {
 			t.Errorf("%s is not in\n%s", want, frame)
 		}

@@ -184,7 +184,7 @@ func (m *Model) folded(r row) string {
 	return "▾"
 }
 
-// lastOf is the requests of the last minute for a backend, and for a server since when it is so, and why.
+// lastOf is the requests of the last minute for a backend, or what is wrong with it, and for a server since when it is so, and why.
 func (m *Model) lastOf(r row, wide int) string {
 	if r.server == nil {
 		waiting := ""
@@ -192,7 +192,7 @@ func (m *Model) lastOf(r row, wide int) string {
 			waiting = fmt.Sprintf(" %d waiting", n)
 		}
 		line := min(wide-len(waiting), minute)
-		if r.backend.State == "down" && r.backend.Problem != "" {
+		if r.backend.Problem != "" {
 			return cut(words.Plain(r.backend.Problem), wide-len(waiting)) + waiting
 		}
 		return sparkline(rates(&r.backend.Traffic), line) + waiting
@@ -204,10 +204,12 @@ func (m *Model) lastColour(r row) string {
 	switch {
 	case r.server != nil:
 		return words.Faint
-	case r.backend.State == "down" && r.backend.Problem != "":
+	case r.backend.Problem == "":
+		return words.Green
+	case r.backend.State == "down":
 		return words.Red
 	}
-	return words.Green
+	return words.Yellow
 }
 
 // whyOf is what came of the last attempt where that failed, or for how long a server is in its state, and why.
