@@ -29,10 +29,13 @@ func TestFlagsFirst(t *testing.T) {
 	f(words(), words())
 }
 
-// refused checks that a command line is told to be wrong, and where its help is.
+// refused checks that a command line is told to be wrong, and where its help is: with "l7 help" it is that itself.
 func refused(t *testing.T, want, help string, argv ...string) {
 	t.Helper()
-	assert.Equal(t, ran{exitUsage, "", "l7: " + want + "\nSee `" + help + " --help`.\n"}, run(nil, argv...), "%q", argv)
+	if help != "l7 help" {
+		help += " --help"
+	}
+	assert.Equal(t, ran{exitUsage, "", "l7: " + want + "\nSee `" + help + "`.\n"}, run(nil, argv...), "%q", argv)
 }
 
 // TestNoPasswordOfArguments: what stood in the place of a server was printed whole, though it may be a user without its flag, or the password

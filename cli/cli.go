@@ -54,7 +54,7 @@ func Run(argv []string, p Process) int {
 	case err == nil:
 		return exitFine
 	case errors.As(err, new(usageError)):
-		fmt.Fprintf(p.Stderr, "l7: %v\nSee `%s --help`.\n", err, programOf(command, args))
+		fmt.Fprintf(p.Stderr, "l7: %v\nSee `%s`.\n", err, helpOf(command, args))
 		return exitUsage
 	}
 	fmt.Fprintln(p.Stderr, describe(err))
@@ -64,12 +64,15 @@ func Run(argv []string, p Process) int {
 	return exitWrong
 }
 
-// programOf is what the help of a command line is asked of: "l7 diff", or "l7" without a command.
-func programOf(a *cli.App, args []string) string {
-	if len(args) > 1 && a.Command(args[1]) != nil {
-		return "l7 " + args[1]
+// helpOf is what to type for the help of a command line: "l7 diff --help", or "l7 --help" without a command. That of help is the list of commands.
+func helpOf(a *cli.App, args []string) string {
+	switch {
+	case len(args) < 2 || a.Command(args[1]) == nil:
+		return "l7 --help"
+	case args[1] == "help":
+		return "l7 help"
 	}
-	return "l7"
+	return "l7 " + args[1] + " --help"
 }
 
 // describe is an error's text as a person reads it: the problems of a config a line each.
