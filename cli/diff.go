@@ -14,7 +14,7 @@ func diffCommand(p Process) *cli.Command {
 		Usage:     "say what a reload of the running process from a file would change, without doing it",
 		ArgsUsage: "FILE",
 		Description: `The running process reads the file, with its own environment and arguments. The exit code is 0 whether or not anything would change,
-and 1 when the reload would fail.
+and 1 when something is wrong with the config. Addresses are not tried: the reload fails all the same where one cannot be listened on.
 
 l7 diff /etc/l7/l7.yml.new`,
 		Flags: remoteFlags(),
