@@ -172,5 +172,15 @@ func countArguments(c *cli.Context, least, most int, want string) error {
 	return nil
 }
 
+// notBelowZero refuses flags that are a time below zero.
+func notBelowZero(c *cli.Context, flags ...string) error {
+	for _, name := range flags {
+		if d := c.Duration(name); d < 0 {
+			return usagef("--%s is %s, and the least is 0s", name, d)
+		}
+	}
+	return nil
+}
+
 // noArguments is countArguments of a command that takes none.
 func noArguments(c *cli.Context) error { return countArguments(c, 0, 0, "no arguments") }

@@ -85,8 +85,8 @@ l7 undrain example.com/api http://10.0.0.4:8080`,
 func drainRequest(c *cli.Context) (api.DrainRequest, error) {
 	request, err := serverRequest(c)
 	request.For = c.Duration("for").Seconds()
-	if err == nil && (request.For < 0 || c.Duration("timeout") < 0) {
-		err = usagef("cannot use a time below zero")
+	if err == nil {
+		err = notBelowZero(c, "for", "timeout")
 	}
 	return request, err
 }

@@ -327,6 +327,20 @@ func TestRemoteUsage(t *testing.T) {
 	assert.Empty(t, r.told())
 }
 
+// A time below zero was refused without a word of which, and how long.
+func TestTimesBelowZero(t *testing.T) {
+	f := func(want string, argv ...string) {
+		t.Helper()
+		got := run(nil, argv...)
+		assert.Equal(t, exitUsage, got.code)
+		assert.Equal(t, "l7: "+want+", and the least is 0s\nSee `l7 "+argv[0]+" --help`.\n", got.stderr)
+	}
+	f("--for is -5m0s", "drain", "a", "b", "--for", "-5m")
+	f("--timeout is -1s", "drain", "a", "b", "--timeout=-1s")
+	f("--wait-healthy is -2s", "roll", "a", "--wait-healthy", "-2s", "--", "true")
+	f("--drain-timeout is -3s", "roll", "a", "--drain-timeout", "-3s", "--", "true")
+}
+
 func TestCompletionKnowsRemoteCommands(t *testing.T) {
 	got := run(nil, "--generate-bash-completion")
 	for _, name := range []string{"status", "reload", "diff", "drain", "undrain", "roll", "why", "events"} {

@@ -43,8 +43,8 @@ l7 roll example.com/api --wait-healthy 5m -- ./deploy.sh {host} {port}`,
 			if len(words) < 2 {
 				return usagef("roll wants a BACKEND and a COMMAND, as in: l7 roll example.com -- ssh {host} systemctl restart app")
 			}
-			if c.Duration("wait-healthy") < 0 || c.Duration("drain-timeout") < 0 {
-				return usagef("cannot use a time below zero")
+			if err := notBelowZero(c, "wait-healthy", "drain-timeout"); err != nil {
+				return err
 			}
 			roll := &roll{
 				remote: r, backend: words[0], command: words[1:], force: c.Bool("force"),
