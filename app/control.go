@@ -100,7 +100,8 @@ func names(found []placed) string {
 	return strings.Join(list, ", ")
 }
 
-// find finds a server by its address in any spelling. An empty backend is any.
+// find finds a server by its address in any spelling. An empty backend is any. One without a scheme is that of an http:// server, or else of an
+// https:// one.
 func (c *control) find(backend, address string) ([]placed, error) {
 	parsed, err := config.ParseAddress(address)
 	if err != nil {
@@ -111,16 +112,17 @@ func (c *control) find(backend, address string) ([]placed, error) {
 	if backend != "" {
 		v, ok := snapshot.View(backend)
 		if !ok {
-			return nil, fmt.Errorf("backend %q: %w", backend, admin.ErrUnknown)
+			return nil, unknownBackend(backend, views)
 		}
 		views = []server.View{v}
 	}
-	var found []placed
-	for _, v := range views {
-		for _, m := range v.Members() {
-			if m.Address() == parsed {
-				found = append(found, placed{v.Name(), m})
-			}
+	found := placesOf(parsed, views)
+	if scheme, rest, ok := strings.Cut(address, "//"); len(found) == 0 && (!ok || scheme == "") {
+		if !ok {
+			rest = address
+		}
+		if secure, err := config.ParseAddress("https://" + rest); err == nil {
+			found = placesOf(secure, views)
 		}
 	}
 	if len(found) == 0 {
@@ -129,8 +131,32 @@ func (c *control) find(backend, address string) ([]placed, error) {
 	return found, nil
 }
 
-// fewKnown is how many servers are worth naming to somebody who has asked for another.
+func placesOf(address config.Address, views []server.View) (found []placed) {
+	for _, v := range views {
+		for _, m := range v.Members() {
+			if m.Address() == address {
+				found = append(found, placed{v.Name(), m})
+			}
+		}
+	}
+	return found
+}
+
+// fewKnown is how many servers or backends are worth naming to somebody who has asked for another.
 const fewKnown = 10
+
+// unknownBackend says that there is no such backend, and which there are.
+func unknownBackend(name string, views []server.View) error {
+	var known []string
+	for _, v := range views[:min(len(views), fewKnown)] {
+		known = append(known, v.Name())
+	}
+	text := fmt.Sprintf("there is no backend %q; known are %s", name, strings.Join(known, ", "))
+	if more := len(views) - len(known); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return unknown(text)
+}
 
 // unknownServer says that none of the backends has the server, and which they have, if that is a short list.
 func unknownServer(backend string, address config.Address, views []server.View) error {
