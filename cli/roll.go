@@ -97,6 +97,11 @@ func (r *roll) report(w io.Writer, err error) error {
 }
 
 func (r *roll) run(ctx context.Context) error {
+	if program := r.command[0]; !strings.Contains(program, "{") { // or else it may be another one for each server
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("cannot run the command: %w; no server was drained", err)
+		}
+	}
 	status, backend, err := r.look(ctx)
 	if err != nil {
 		return err

@@ -124,7 +124,7 @@ func TestRollStops(t *testing.T) {
 	const stopped = `l7: the roll of "api" stopped at http://10.0.0.1:80: `
 	nothing := func(*running) {}
 	f(stopped+`cannot run "false": exit status 1`+stays, "drain "+one, nothing, "api", "--", "false", "{server}")
-	f(stopped+`cannot run "/no/such": fork/exec /no/such: no such file or directory`+stays, "drain "+one, nothing, "api", "--", "/no/such")
+	f(stopped+`cannot run "/no/such/10.0.0.1": fork/exec /no/such/10.0.0.1: no such file or directory`+stays, "drain "+one, nothing, "api", "--", "/no/such/{host}")
 	f(stopped+"2 requests still in flight at "+one+" after 1ms"+stays, "drain "+one,
 		func(r *running) { r.looked = nil }, "api", "--drain-timeout", "1ms", "--", "true")
 	f(stopped+"not available after 1ms, but unhealthy"+stays, "drain "+one+", undrain "+one+", drain "+one,
@@ -160,6 +160,20 @@ func TestRollRefuses(t *testing.T) {
 	got := r.roll("web", "--force", "--", "true")
 	assert.Equal(t, 0, got.code, got.stderr)
 	assert.Contains(t, got.stdout, "web: 1 server rolled, 0 left out\n")
+}
+
+// TestRollWithoutACommand: a server was drained before it was seen that the command is not there, and was left so.
+func TestRollWithoutACommand(t *testing.T) {
+	r := newRunning(t)
+	f := func(want, program string) {
+		t.Helper()
+		assert.Equal(t, ran{1, "", "l7: cannot run the command: exec: \"" + program + "\": " + want + "; no server was drained\n"}, r.roll("api", "--", program))
+	}
+	f("stat /no/such: no such file or directory", "/no/such")
+	f("executable file not found in $PATH", "l7-no-such-command")
+	got := r.roll("api", "--json", "--", "/no/such")
+	assert.Contains(t, got.stdout, "no server was drained")
+	assert.Empty(t, r.told())
 }
 
 func TestRollLeavesOut(t *testing.T) {
