@@ -25,7 +25,8 @@ func topCommand(p Process) *cli.Command {
 	return &cli.Command{
 		Name:  "top",
 		Usage: "watch the running process live, and drain, undrain and reload by a key",
-		Description: `Rates and times are of the last ten seconds, the charts of the last minute. A server that gets no new requests has a '!' before it. Press ? for the keys.
+		Description: `Rates and times are of the last ten seconds, the charts of the last minute. A server that gets no new requests, and a backend
+that is down, has a '!' before it. Press ? for the keys.
 
 l7 top
 l7 top --once                       one frame as text, for a file or a pipe

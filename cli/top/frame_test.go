@@ -169,7 +169,8 @@ func TestFiguresFitTheirColumns(t *testing.T) {
 	}
 }
 
-// A backend that is down says why in the place of its traffic, and a server that fails how.
+// A backend that is down says why in the place of its traffic, and a server that fails how. One that gets requests has no mark, failing or not: l7 status
+// has none either.
 func TestWhyIsShown(t *testing.T) {
 	v := newView(t, 180, 40)
 	status := fixedStatus()
@@ -180,7 +181,7 @@ func TestWhyIsShown(t *testing.T) {
 	v.look(noon)
 	frame := strings.Join(v.frame(), "\n")
 	for _, want := range []string{
-		`! +10\.0\.0\.9:8080 +available .* failed 3s ago: connect_refused: \?\[2J refused`, `!▾ down\.example\.com +down 0/1 .* no server is available`,
+		`(?m)^  +10\.0\.0\.9:8080 +available .* failed 3s ago: connect_refused: \?\[2J refused`, `!▾ down\.example\.com +down 0/1 .* no server is available`,
 		` ▾ api\.example\.com +up 2/4 .* web\.lab: SERVFAIL for 2m5s; the .*3 waiting`,
 	} {
 		if !regexp.MustCompile(want).MatchString(ansi.Strip(frame)) {

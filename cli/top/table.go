@@ -136,7 +136,7 @@ func (m *Model) line(r row, g grid, selected bool) string {
 	}
 	state, colour := m.state(r)
 	warning := " "
-	if colour != "" {
+	if isOut(r) {
 		warning = "!"
 	}
 	line := mark + paint(colour, warning) + m.folded(r) + " " + paint(map[bool]string{true: words.Bold}[r.server == nil], g.nameCell(r))
@@ -161,6 +161,14 @@ func textOf(c column, r row) string {
 		return c.backend(r.backend)
 	}
 	return c.server(r.server)
+}
+
+// isOut is true for a server that gets no new requests, and for a backend that is down.
+func isOut(r row) bool {
+	if r.server == nil {
+		return r.backend.State == "down"
+	}
+	return r.server.State != "available"
 }
 
 // state is the state of a row and its colour, which is empty for what is well.
