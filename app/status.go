@@ -3,6 +3,7 @@ package app
 import (
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"l7/admin/api"
@@ -101,7 +102,8 @@ func (a *App) serverStatus(m *balancer.Member) api.Server {
 		s.Reason, s.Changed = last.Reason, last.Time
 	}
 	if last := m.LastFailure(); last != nil {
-		s.LastFailure = &api.Failure{Time: last.Time, Reason: shortened(last.Reason)}
+		reason := strings.Replace(last.Reason, m.Address().String()+": ", "", 1) // it is that server's, and room for a reason is scarce
+		s.LastFailure = &api.Failure{Time: last.Time, Reason: shortened(reason)}
 	}
 	if last := m.LastCheck(); last != nil {
 		s.Check = &api.Check{Time: last.Began, Interval: m.CheckInterval().Seconds(), Reason: last.Reason}
