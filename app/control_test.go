@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"l7/admin"
+	"l7/admin/api"
 )
 
 // An address without a scheme was http:// alone, so that the server of "https://127.0.0.1:2" was not found by host and port.
@@ -32,6 +34,25 @@ func TestFindByAddressWithoutScheme(t *testing.T) {
 	f("", "https://127.0.0.1:1", "a.com https://127.0.0.1:1")
 	_, err := c.find("", "http://127.0.0.1:2")
 	require.ErrorIs(t, err, admin.ErrUnknown)
+	require.NoError(t, a.Drain())
+}
+
+// The API said neither when a drain ends by itself, nor that an upgrade is under way.
+func TestStatusOfWhatIsUnderWay(t *testing.T) {
+	a := running(t, Self{}, twoServers)
+	c := &control{a}
+	s, err := c.Drain(api.DrainRequest{Backend: "a.com", Server: "127.0.0.1:1", For: 3600}, true)
+	require.NoError(t, err)
+	assert.WithinDuration(t, time.Now().Add(time.Hour), s.DrainedUntil, time.Minute)
+	assert.False(t, a.Status().Upgrading)
+	a.undrains.pass(true)
+	status := a.Status()
+	assert.True(t, status.Upgrading)
+	assert.Equal(t, s.DrainedUntil, status.Backends[0].Servers[0].DrainedUntil)
+	a.undrains.pass(false)
+	s, err = c.Drain(api.DrainRequest{Backend: "a.com", Server: "127.0.0.1:1"}, true)
+	require.NoError(t, err)
+	assert.Zero(t, s.DrainedUntil)
 	require.NoError(t, a.Drain())
 }
 

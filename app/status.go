@@ -20,6 +20,7 @@ func (a *App) Status() *api.Status {
 		Time: time.Now(), Version: a.identity.version, PID: a.identity.pid, Started: a.identity.started, State: "serving",
 		Generation: snapshot.Generation, Connections: a.server.Connections(), LogDropped: a.access.dropped(),
 		Backends: []api.Backend{}, Listeners: []string{}, Certificates: a.Certificates(),
+		Upgrading: a.undrains.isPassed(),
 	}
 	if a.Ready() != nil {
 		s.State = "draining"
@@ -96,6 +97,9 @@ func (a *App) serverStatus(m *balancer.Member) api.Server {
 	}
 	for _, n := range sum.Failed {
 		s.Failures += n
+	}
+	if s.Drained {
+		s.DrainedUntil = a.undrains.when(m.Standing)
 	}
 	if history := m.History(); len(history) > 0 {
 		last := history[len(history)-1]

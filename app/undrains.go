@@ -22,6 +22,13 @@ func (u *undrains) pass(passed bool) {
 	u.passed = passed
 }
 
+// isPassed is true while what is drained must not change.
+func (u *undrains) isPassed() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.passed
+}
+
 // drain keeps work from a server, for some time where that is not 0, or lets it have some again. The error is admin.ErrUpgrading.
 func (u *undrains) drain(s *balancer.Standing, after time.Duration, drained bool) error {
 	u.mu.Lock()

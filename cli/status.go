@@ -92,7 +92,11 @@ func showAgain(p Process, s *api.Status, asJSON, first bool) error {
 // statusText is the status as a person reads it.
 func statusText(s *api.Status, l look) []byte {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "l7 %s, pid %d, up %s, %s, generation %d\n", s.Version, s.PID, words.Age(s.Time.Sub(s.Started)), l.paint(words.OfState(s.State), s.State), s.Generation)
+	state := l.paint(words.OfState(s.State), s.State)
+	if s.Upgrading {
+		state += ", " + l.paint(words.Yellow, "upgrading")
+	}
+	fmt.Fprintf(&out, "l7 %s, pid %d, up %s, %s, generation %d\n", s.Version, s.PID, words.Age(s.Time.Sub(s.Started)), state, s.Generation)
 	fmt.Fprintf(&out, "config %s; %s\n", configName(s), l.paint(reloadText(s)))
 	t := s.Total
 	fmt.Fprintf(&out, "%s, %s req/s, p50 %s, p99 %s, %s errors/s, %d in flight\n",
@@ -198,7 +202,7 @@ func serverWhy(s *api.Server, at time.Time) string {
 	case s.Changed.IsZero():
 		return words.Plain(s.Reason)
 	}
-	return strings.TrimSuffix(words.Age(at.Sub(s.Changed))+" ago: "+words.Plain(s.Reason), ": ")
+	return strings.TrimSuffix(words.Age(at.Sub(s.Changed))+" ago: "+words.Plain(s.Reason), ": ") + words.Undrained(s.DrainedUntil, at)
 }
 
 const (

@@ -81,6 +81,17 @@ a.io and 2 more           80d00h  /etc/a.pem
 	assert.Regexp(t, `(?s)\n\(no name\) .*\nc.io .*(\nd.io +70d00h  /etc/more.pem){3}\nand 8 more\n$`, r.ask("status").stdout)
 }
 
+// Nothing said when a drain ends that was asked for some time only, nor that drains have to wait for an upgrade.
+func TestStatusOfWhatIsUnderWay(t *testing.T) {
+	r := newRunning(t)
+	r.status.Upgrading = true
+	server := &r.status.Backends[0].Servers[0]
+	server.State, server.Drained, server.Changed, server.Reason, server.DrainedUntil = "draining", true, at("15:59:30"), "drained by command", at("16:04:30")
+	got := r.ask("status").stdout
+	assert.Contains(t, got, ", serving, upgrading, generation 7\n")
+	assert.Regexp(t, `(?m)^! http://10.0.0.1:80 +draining .*  30s ago: drained by command; undrained in 4m30s$`, got)
+}
+
 func TestStatusJSON(t *testing.T) {
 	r := newRunning(t)
 	got := r.ask("status", "--json")

@@ -58,7 +58,7 @@ func writeHistory(w *bytes.Buffer, h *api.History, l look) {
 	if s.Reason != "" {
 		fmt.Fprintf(w, ": %s", words.Plain(s.Reason))
 	}
-	fmt.Fprintf(w, "\nweight %d, %d in flight, %s, %s\n", s.Weight, s.InFlight, words.Count(int(s.Attempts), "attempt"), words.Count(int(s.Failures), "failure"))
+	fmt.Fprintf(w, "%s\nweight %d, %d in flight, %s, %s\n", words.Undrained(s.DrainedUntil, time.Now()), s.Weight, s.InFlight, words.Count(int(s.Attempts), "attempt"), words.Count(int(s.Failures), "failure"))
 	if s.LastFailure != nil {
 		fmt.Fprintf(w, "the last attempt failed %s ago: %s\n", words.Age(time.Since(s.LastFailure.Time)), words.Plain(s.LastFailure.Reason))
 	}

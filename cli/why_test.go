@@ -22,7 +22,8 @@ func TestWhy(t *testing.T) {
 		}},
 		{Backend: "api", Server: api.Server{
 			Address: "http://10.0.0.9:80", State: "available", Weight: 2, Attempts: 7, Failures: 7,
-			LastFailure: &api.Failure{Time: time.Now().Add(-3*time.Second - 30*time.Millisecond), Reason: "connect_refused: connection refused"},
+			DrainedUntil: time.Now().Add(time.Hour + 30*time.Second),
+			LastFailure:  &api.Failure{Time: time.Now().Add(-3*time.Second - 30*time.Millisecond), Reason: "connect_refused: connection refused"},
 		}},
 	}
 	r.answers[api.PathHistory] = list
@@ -30,7 +31,7 @@ func TestWhy(t *testing.T) {
 		"weight 1, 0 in flight, 20 attempts, 1 failure\n" +
 		"  " + moment(at("15:00:00")) + "  healthy\n" +
 		"  " + moment(at("15:57:30")) + "  unhealthy: status 503, want 200-399\n" +
-		"\nhttp://10.0.0.9:80 in api: available\n" +
+		"\nhttp://10.0.0.9:80 in api: available; undrained in 1h00m\n" +
 		"weight 2, 0 in flight, 7 attempts, 7 failures\n" +
 		"the last attempt failed 3s ago: connect_refused: connection refused\n" +
 		"  its state has not changed since l7 was started\n"

@@ -28,7 +28,8 @@ type Status struct {
 	Version    string    `json:"version"`
 	PID        int       `json:"pid"`
 	Started    time.Time `json:"started"`
-	State      string    `json:"state"` // serving, draining
+	State      string    `json:"state"`               // serving, draining
+	Upgrading  bool      `json:"upgrading,omitempty"` // another process is about to take its place; until it does nothing is drained or undrained
 	Generation uint64    `json:"generation"`
 	ConfigFile string    `json:"config_file,omitempty"` // empty: all came from arguments and environment
 	Reload     *Reload   `json:"reload,omitempty"`      // the last one, also one that failed
@@ -104,15 +105,17 @@ type Server struct {
 	Weight      int       `json:"weight"`
 	Backup      bool      `json:"backup,omitempty"`
 	Drained     bool      `json:"drained,omitempty"` // by command
-	InFlight    int       `json:"in_flight"`         // of this backend
-	Connections int       `json:"connections"`       // of all backends, idle ones too
-	Idle        int       `json:"idle"`
-	Rate        float64   `json:"rate"`       // attempts a second
-	ErrorRate   float64   `json:"error_rate"` // those that failed or were answered 5xx
-	P50         float64   `json:"p50_ms"`     // of the time to the head of the response
-	P99         float64   `json:"p99_ms"`
-	Attempts    uint64    `json:"attempts"`
-	Failures    uint64    `json:"failures"`
+	// DrainedUntil is when it will be undrained by itself; zero: it will not.
+	DrainedUntil time.Time `json:"drained_until,omitzero"`
+	InFlight     int       `json:"in_flight"`   // of this backend
+	Connections  int       `json:"connections"` // of all backends, idle ones too
+	Idle         int       `json:"idle"`
+	Rate         float64   `json:"rate"`       // attempts a second
+	ErrorRate    float64   `json:"error_rate"` // those that failed or were answered 5xx
+	P50          float64   `json:"p50_ms"`     // of the time to the head of the response
+	P99          float64   `json:"p99_ms"`
+	Attempts     uint64    `json:"attempts"`
+	Failures     uint64    `json:"failures"`
 }
 
 // Check is what came of one active check.

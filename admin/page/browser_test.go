@@ -209,7 +209,11 @@ func TestPageSaysWhatFails(t *testing.T) {
 	for _, name := range []string{"search.example.com", "10.0.5.21:9000"} {
 		assert.Equal(t, "wait", pagetest.Eval[string](tab, row(name)+`.querySelector(".badge").dataset.tone`), name)
 	}
-	f.set(func() { f.status.Backends[1].Servers[0].LastFailure = nil })
+	f.set(func() {
+		f.status.Backends[1].Servers[0].LastFailure = nil
+		f.status.Backends[2].Servers[3].DrainedUntil = time.Now().Add(time.Hour)
+	})
+	tab.Await("when a drain ends", row("10.0.3.15:8080")+`.textContent.match(/drained by command; undrained in (1 h|59 min)/)`)
 	tab.Await("one answers", row("search.example.com")+`.textContent.includes("1 failing") && `+row("search.example.com")+`.querySelector(".badge").dataset.tone === "good"`)
 	tab.Quiet()
 }

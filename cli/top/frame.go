@@ -96,12 +96,15 @@ func (m *Model) frame() []string {
 func (m *Model) header(l layout) []string {
 	s := m.status
 	state := m.look.paint(cmp.Or(words.OfState(s.State), words.Green), s.State)
-	paused := ""
+	paused, upgrading := "", ""
+	if s.Upgrading {
+		upgrading = m.look.paint(words.Yellow, "upgrading")
+	}
 	if m.paused {
 		paused = m.look.paint(words.Yellow, "PAUSED")
 	}
 	lines := []string{
-		fit(m.width, m.look.paint(words.Bold, "l7 "+words.Plain(s.Version)), paused, state, fmt.Sprintf("pid %d", s.PID), "up "+words.Age(s.Time.Sub(s.Started)), fmt.Sprintf("generation %d", s.Generation)),
+		fit(m.width, m.look.paint(words.Bold, "l7 "+words.Plain(s.Version)), paused, state, upgrading, fmt.Sprintf("pid %d", s.PID), "up "+words.Age(s.Time.Sub(s.Started)), fmt.Sprintf("generation %d", s.Generation)),
 		m.newsLine(),
 		m.trafficLine(),
 	}

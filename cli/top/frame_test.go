@@ -175,6 +175,8 @@ func TestWhyIsShown(t *testing.T) {
 	v := newView(t, 180, 40)
 	status := fixedStatus()
 	status.Backends[0].Servers[0].LastFailure = &api.Failure{Time: noon.Add(-3 * time.Second), Reason: "connect_refused: \x1b[2J refused"}
+	status.Upgrading = true
+	status.Backends[0].Servers[3].DrainedUntil = noon.Add(4 * time.Minute)
 	status.Backends[1].Problem = "no server is available"
 	status.Backends[0].Problem = "web.lab: SERVFAIL for 2m5s; the addresses of before are used"
 	v.fake.status = status
@@ -183,6 +185,7 @@ func TestWhyIsShown(t *testing.T) {
 	for _, want := range []string{
 		`(?m)^  +10\.0\.0\.9:8080 +available .* failed 3s ago: connect_refused: \?\[2J refused`, `!▾ down\.example\.com +down 0/1 .* no server is available`,
 		` ▾ api\.example\.com +up 2/4 .* web\.lab: SERVFAIL for 2m5s; the .*3 waiting`,
+		`(?m)^l7 v1.4.0  serving  upgrading  pid`, `10\.0\.0\.12:8080 +draining .* 30s drained by command; undrained in 4m00s`,
 	} {
 		if !regexp.MustCompile(want).MatchString(ansi.Strip(frame)) {
 			t.Errorf("%s is not in\n%s", want, frame)

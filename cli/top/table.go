@@ -228,7 +228,7 @@ func whyOf(s *api.Server, now time.Time) string {
 	if s.Changed.IsZero() {
 		return words.Plain(s.Reason)
 	}
-	return strings.TrimSpace(words.Age(now.Sub(s.Changed)) + " " + words.Plain(s.Reason))
+	return strings.TrimSpace(words.Age(now.Sub(s.Changed))+" "+words.Plain(s.Reason)) + words.Undrained(s.DrainedUntil, now)
 }
 
 // minute is how many points of history there are to show.

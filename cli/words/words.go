@@ -73,6 +73,14 @@ func Age(d time.Duration) string {
 	return fmt.Sprintf("%dd%02dh", d/day, d%day/time.Hour)
 }
 
+// Undrained says when a server is undrained by itself, behind why it is drained; empty where it is not.
+func Undrained(until, now time.Time) string {
+	if until.IsZero() {
+		return ""
+	}
+	return "; undrained in " + Age(until.Sub(now))
+}
+
 // Count is a number of things, as in "1 server" and "2 servers".
 func Count(n int, thing string) string {
 	if n != 1 {

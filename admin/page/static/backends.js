@@ -3,7 +3,7 @@
 // up to date, and the figures when they come into sight again: so hundreds of backends cost little.
 
 import { byId, el, setAttribute, setHidden, setOff, setText } from "./dom.js";
-import { count, millis, rate, since, tone } from "./format.js";
+import { count, millis, rate, since, span, tone } from "./format.js";
 import { advice } from "./stream.js";
 
 const manyServers = 60; // from here on backends are shown without their servers at first
@@ -79,8 +79,9 @@ class ServerRow extends Row {
 		setOff(this.drain, this.actions.readOnly ? advice : null);
 		if (!near) return;
 		const changed = server.changed ? `for ${since(now - Date.parse(server.changed))}` : "";
+		const until = server.drained_until ? `; undrained in ${span(Date.parse(server.drained_until) - now)}` : "";
 		const failed = failing ? `failed ${since(now - Date.parse(server.last_failure.time))} ago: ${server.last_failure.reason}` : "";
-		setText(this.reason, failed || [changed, server.reason].filter(Boolean).join(": "));
+		setText(this.reason, failed || [changed, server.reason].filter(Boolean).join(": ") + until);
 		this.reason.classList.toggle("bad", failing);
 		setText(this.note, [server.backup && "backup", server.drained && server.state !== "draining" && "drained by command"].filter(Boolean).join(", "));
 		this.figures({
