@@ -33,6 +33,7 @@ type running struct {
 	status    api.Status
 	undrained string // the state of a server that was undrained
 	looks     int
+	busy      int // how many drains and undrains are still answered that an upgrade is under way
 	calls     []string
 	answers   map[string]any // by path; an *api.Error is answered 404, and a function is called and then nothing is answered
 	stream    []api.Event    // that are streamed, before the stream ends
@@ -146,6 +147,11 @@ func (r *running) write(w http.ResponseWriter, status int, answer any) {
 
 // drain drains and undrains. An address may stand without its scheme, and without a backend.
 func (r *running) drain(w http.ResponseWriter, request *http.Request) {
+	if r.busy > 0 {
+		r.busy--
+		r.write(w, http.StatusServiceUnavailable, &api.Error{Message: "an upgrade is under way"})
+		return
+	}
 	var asked api.DrainRequest
 	_ = json.NewDecoder(request.Body).Decode(&asked)
 	r.calls = append(r.calls, strings.TrimSpace(fmt.Sprintf("%s %s %s", filepath.Base(request.URL.Path), asked.Server, strings.TrimPrefix(fmt.Sprintf("%gs", asked.For), "0s"))))

@@ -204,7 +204,7 @@ func leftOut(b *api.Backend, address string) string {
 func (r *roll) withdraw(ctx context.Context, place api.DrainRequest) error {
 	r.tell("%s: draining", place.Server)
 	r.drained = true // also when the answer does not get here
-	_, err := soon(ctx, r.remote, func(ctx context.Context) (*api.Server, error) { return r.Drain(ctx, place) })
+	err := r.order(ctx, place, r.Drain)
 	var refused *api.Error
 	if errors.As(err, &refused) {
 		r.drained = false
@@ -217,6 +217,27 @@ func (r *roll) withdraw(ctx context.Context, place api.DrainRequest) error {
 		r.drained = false
 	}
 	return err
+}
+
+// upgradePatience is how long an order waits for an upgrade, which has a minute.
+const upgradePatience = 90 * time.Second
+
+// order drains or undrains a server. While an upgrade is under way neither is done, so it is asked for again.
+func (r *roll) order(ctx context.Context, place api.DrainRequest, give func(context.Context, api.DrainRequest) (*api.Server, error)) error {
+	told := newProgress(r.p)
+	defer told.end()
+	for started := time.Now(); ; {
+		_, err := soon(ctx, r.remote, func(ctx context.Context) (*api.Server, error) { return give(ctx, place) })
+		if !errors.As(err, new(*api.BusyError)) || time.Since(started) > upgradePatience {
+			return err
+		}
+		told.tell(words.Plain(place.Server) + ": waiting for an upgrade to end")
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", errInterrupted, err)
+		case <-time.After(pollEvery):
+		}
+	}
 }
 
 // patienceAfterInterrupt is how long a command has to end once it was interrupted.
@@ -294,7 +315,7 @@ func (r *roll) restore(ctx context.Context, place api.DrainRequest) error {
 	if err := r.proven(ctx, place); err != nil {
 		return err
 	}
-	if _, err := soon(ctx, r.remote, func(ctx context.Context) (*api.Server, error) { return r.Undrain(ctx, place) }); err != nil {
+	if err := r.order(ctx, place, r.Undrain); err != nil {
 		return err
 	}
 	r.drained = false
@@ -314,7 +335,7 @@ func (r *roll) restore(ctx context.Context, place api.DrainRequest) error {
 		return err
 	}
 	err = fmt.Errorf("not available after %s, but %s", r.healthy, words.Plain(strings.TrimSuffix(server.State+": "+server.Reason, ": ")))
-	_, again := soon(ctx, r.remote, func(ctx context.Context) (*api.Server, error) { return r.Drain(ctx, place) })
+	again := r.order(ctx, place, r.Drain)
 	r.drained = again == nil
 	return errors.Join(err, again)
 }

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -173,6 +175,40 @@ func TestRollWithoutACommand(t *testing.T) {
 	f("executable file not found in $PATH", "l7-no-such-command")
 	got := r.roll("api", "--json", "--", "/no/such")
 	assert.Contains(t, got.stdout, "no server was drained")
+	assert.Empty(t, r.told())
+}
+
+// TestRollWaitsForAnUpgrade: it stopped at an order that was refused because another process was about to take over.
+func TestRollWaitsForAnUpgrade(t *testing.T) {
+	r := newRunning(t)
+	r.looked = emptiesAll
+	r.busy = 2
+	got := r.roll("api", "--", "true")
+	assert.Equal(t, 0, got.code, got.stderr)
+	assert.Contains(t, got.stderr, one+": waiting for an upgrade to end\n")
+	assert.Equal(t, []string{"drain " + one, "undrain " + one, "drain " + two, "undrain " + two}, r.told())
+	r.busy = 1
+	assert.Equal(t, ran{1, "", "l7: an upgrade is under way\n"}, r.ask("drain", "api", one), "who drains by hand is told")
+}
+
+// told is called with what is written.
+type told func(string)
+
+func (t told) Write(p []byte) (int, error) {
+	t(string(p))
+	return len(p), nil
+}
+
+// Who interrupts the wait for an upgrade finds the server as it was.
+func TestRollInterruptedDuringAnUpgrade(t *testing.T) {
+	r := newRunning(t)
+	r.busy = 1 << 30
+	ctx, cancel := context.WithCancel(t.Context())
+	p := Process{Stderr: told(func(string) { cancel() })}
+	roll := &roll{remote: &remote{Client: api.NewClient(r.socket), p: p, patience: patience}, backend: "api", out: io.Discard}
+	err := roll.withdraw(ctx, api.DrainRequest{Backend: "api", Server: one})
+	require.EqualError(t, err, "interrupted: an upgrade is under way")
+	assert.False(t, roll.drained)
 	assert.Empty(t, r.told())
 }
 

@@ -43,6 +43,15 @@ func (e *UnreachableError) Error() string {
 // Unwrap returns what kept the client from it.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
+// BusyError is the answer to what cannot be done now: it can be asked for again.
+type BusyError struct{ Err *Error }
+
+// Error implements error.
+func (e *BusyError) Error() string { return e.Err.Message }
+
+// Unwrap returns the answer.
+func (e *BusyError) Unwrap() error { return e.Err }
+
 // Status asks for the process at a glance.
 func (c *Client) Status(ctx context.Context) (*Status, error) {
 	return ask[Status](ctx, c, http.MethodGet, PathStatus, nil)
@@ -169,6 +178,9 @@ func (c *Client) do(ctx context.Context, method, path string, body any, accept s
 		failure := &Error{}
 		if json.NewDecoder(response.Body).Decode(failure) != nil || failure.Message == "" {
 			failure.Message = response.Status
+		}
+		if response.StatusCode == http.StatusServiceUnavailable {
+			return nil, &BusyError{failure}
 		}
 		return nil, failure
 	}
