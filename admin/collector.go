@@ -128,11 +128,15 @@ func (s *scrape) put(f family, l labels, value float64) {
 func (s *scrape) certificates() {
 	told := map[[2]string]bool{}
 	for _, c := range s.source.Certificates() {
-		if len(c.Names) == 0 || told[[2]string{c.File, c.Names[0]}] {
+		name := ""
+		if len(c.Names) > 0 {
+			name = c.Names[0]
+		}
+		if told[[2]string{c.File, name}] {
 			continue
 		}
-		told[[2]string{c.File, c.Names[0]}] = true
-		s.put(s.certificate, labels{label("file", c.File), label("name", c.Names[0])}, float64(c.Until.Unix()))
+		told[[2]string{c.File, name}] = true
+		s.put(s.certificate, labels{label("file", c.File), label("name", name)}, float64(c.Until.Unix()))
 	}
 }
 

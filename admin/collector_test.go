@@ -45,7 +45,7 @@ func (s *fakeSource) Names() []api.Name {
 }
 
 func (s *fakeSource) Certificates() []api.Certificate {
-	return []api.Certificate{{Names: []string{"a.io", "b.io"}, File: "a.pem", Until: time.Unix(2e9, 0)}}
+	return []api.Certificate{{Names: []string{"a.io", "b.io"}, File: "a.pem", Until: time.Unix(2e9, 0)}, {File: "unnamed.pem", Until: time.Unix(1e9, 0)}}
 }
 
 func (s *fakeSource) view(name string) server.View             { v, _ := s.snapshot.View(name); return v }
@@ -122,9 +122,10 @@ func TestMetrics(t *testing.T) {
 
 	series := scraped(t, NewMetrics(s, "v1"))
 	want := map[string]string{
-		`l7_build_info{goversion="` + runtime.Version() + `",version="v1"}`:        "1",
-		`l7_tls_certificate_not_after_timestamp_seconds{file="a.pem",name="a.io"}`: "2e+09",
-		`l7_name_resolved{name="web.lab"}`:                                         "1", `l7_name_resolved{name="old.lab"}`: "0",
+		`l7_build_info{goversion="` + runtime.Version() + `",version="v1"}`:          "1",
+		`l7_tls_certificate_not_after_timestamp_seconds{file="a.pem",name="a.io"}`:   "2e+09",
+		`l7_tls_certificate_not_after_timestamp_seconds{file="unnamed.pem",name=""}`: "1e+09", // there was none of it, and so no alert
+		`l7_name_resolved{name="web.lab"}`:                                           "1", `l7_name_resolved{name="old.lab"}`: "0",
 		"l7_client_connections": "5", "l7_config_generation": "3", "l7_access_log_dropped_total": "7",
 		`l7_config_reloads_total{result="done"}`: "4", `l7_config_reloads_total{result="refused"}`: "1",
 		"l7_config_last_reload_success": "0", "l7_config_last_reload_timestamp_seconds": "1.7000000005e+09",

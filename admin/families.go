@@ -38,7 +38,7 @@ func newFamilies() *families {
 	f.reloadSuccess = f.gauge("config_last_reload_success", "1 if the last reload was done or none was tried, 0 if it was refused and the config before it stays.")
 	f.reloadTime = f.gauge("config_last_reload_timestamp_seconds", "When a reload was last tried, done or refused; missing before the first one.")
 	f.logDropped = f.counter("access_log_dropped_total", "Lines of the access log that were lost because its writer could not keep up.")
-	f.certificate = f.gauge("tls_certificate_not_after_timestamp_seconds", "Until when a certificate is valid that clients are shown, by its first name.", "file", "name")
+	f.certificate = f.gauge("tls_certificate_not_after_timestamp_seconds", "Until when a certificate is valid that clients are shown, by its first name, if it has one.", "file", "name")
 	f.nameResolved = f.gauge("name_resolved", "1 if the last lookup of a server's name worked; 0 if it failed, or a part of it, or none has ended: the addresses of before are used then, if there are any.", "name")
 	f.backends()
 	f.perServer()

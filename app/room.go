@@ -92,6 +92,9 @@ func (a *App) Certificates() []api.Certificate {
 	var list []api.Certificate
 	seen := map[string]bool{}
 	add := func(c api.Certificate) {
+		if c.Names == nil {
+			c.Names = []string{}
+		}
 		if key := c.File + "\x00" + strings.Join(c.Names, "\x00"); !seen[key] {
 			seen[key] = true
 			list = append(list, c)

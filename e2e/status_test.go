@@ -5,12 +5,28 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"l7/admin/api"
 )
+
+// TestStatusOfCertificates: l7 status did not show until when certificates are valid, and the metrics left out those without a name.
+func TestStatusOfCertificates(t *testing.T) {
+	t.Parallel()
+	ca, control := newAuthority(t), filepath.Join(socketFolder(t), "admin.sock")
+	nameless, key := ca.sign("nameless", hence(73*time.Hour), "")
+	l := run{env: []string{"L7_ADMIN__SOCKET=" + control}, config: text("admin: {listen: '127.0.0.1:0'}",
+		"listen: [{address: '127.0.0.1:0', tls: {certificates: ["+pairOf(ca.sign("named", hence(2*time.Hour), "a.io", "b.io"))+", "+pairOf(nameless, key)+"]}}]",
+		"backends: {a.io: {servers: []}}")}.start(t)
+	admin := l.awaitLog("admin listening", 1).field("address")
+	assert.Regexp(t, `(?m)^a.io and 1 more +1h\d\dm  .*/named.pem\n\(no name\) +3d0\dh  `+nameless+"$", command(t, "status", "--admin", control).stdout)
+	assert.Contains(t, command(t, "status", "--json", "--admin", control).stdout, `"names": []`)
+	scrape := newClient(t, admin).get("http://" + admin + "/metrics").is(http.StatusOK).body
+	assert.Contains(t, scrape, `l7_tls_certificate_not_after_timestamp_seconds{file="`+nameless+`",name=""}`)
+}
 
 // TestStatusBeforeAnybodyAsks: a backend that serves nobody was up in the status, on the page and in the metrics until the first request had failed, and
 // nothing said why a single server fails, which is never ejected.

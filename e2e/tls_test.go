@@ -67,7 +67,7 @@ func (a *authority) write(path, kind string, der []byte) {
 	require.NoError(a.t, os.Rename(next, path))
 }
 
-// sign writes a certificate for names, and its key, and returns their files.
+// sign writes a certificate for names, and its key, and returns their files. An empty name is left out.
 func (a *authority) sign(file string, until time.Time, names ...string) (cert, key string) {
 	a.t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -80,7 +80,7 @@ func (a *authority) sign(file string, until time.Time, names ...string) (cert, k
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
-		} else {
+		} else if name != "" {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
