@@ -223,16 +223,20 @@ func (l *listening) blame(err error, where []string) {
 func (a *App) renewCertificates() {
 	a.changing.Lock()
 	defer a.changing.Unlock()
+	told := map[string]bool{}
 	for _, keeper := range a.parts.certs.all() {
-		warnings, err := keeper.Reload()
+		renewed, warnings, err := keeper.Reload()
 		if err != nil {
 			a.log.Error().Err(err).Msg("cannot renew a certificate; the one before stays in use")
 		}
 		for _, w := range warnings {
 			a.log.Warn().Msg(w)
 		}
-		for _, e := range keeper.Store().Expiries() {
-			a.log.Info().Str("file", e.File).Strs("names", e.Names).Time("until", e.NotAfter).Msg("certificate in use")
+		for _, e := range renewed {
+			if !told[e.File] { // several listeners may have it
+				a.log.Info().Str("file", e.File).Strs("names", e.Names).Time("until", e.NotAfter).Msg("certificate renewed")
+			}
+			told[e.File] = true
 		}
 	}
 	a.renewClients()
@@ -242,7 +246,7 @@ func (a *App) renewCertificates() {
 // broken has been said when they were read.
 func (a *App) readAgain() {
 	for _, keeper := range a.parts.certs.all() {
-		_, _ = keeper.Reload()
+		_, _, _ = keeper.Reload()
 	}
 	a.renewClients()
 }

@@ -57,7 +57,7 @@ func BenchmarkReload(b *testing.B) {
 	k := keeper(b, pairs...)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, err := k.Reload()
+		_, _, err := k.Reload()
 		require.NoError(b, err)
 	}
 }

@@ -47,14 +47,22 @@ func NewKeeper(pairs []Pair, before *Keeper) (k *Keeper, warnings []string, err 
 	return k, append(warnings, store.warnings(time.Now())...), nil
 }
 
-// Reload reads the same files again. Of a broken pair the certificate before stays in use, and the error joins a *PairError for each of
-// them; all others are renewed. To replace the files of a pair one after the other is right: between the two the pair does not match.
-func (k *Keeper) Reload() (warnings []string, err error) {
+// Reload reads the same files again. It returns the certificates that were not in force before, and warnings of these. Of a broken pair the
+// certificate before stays in use, and the error joins a *PairError for each of them; all others are renewed. To replace the files of a pair
+// one after the other is right: between the two the pair does not match.
+func (k *Keeper) Reload() (renewed []Expiry, warnings []string, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	store, broken := load(k.pairs, k.store.Load())
+	before := k.store.Load()
+	store, broken := load(k.pairs, before)
 	k.store.Store(store)
-	return store.warnings(time.Now()), errors.Join(broken...)
+	for _, e := range store.entries {
+		if !slices.Contains(before.entries, e) {
+			renewed = append(renewed, e.expiry())
+			warnings = append(warnings, e.warnings(time.Now())...)
+		}
+	}
+	return renewed, warnings, errors.Join(broken...)
 }
 
 // Store returns the certificates in force.

@@ -2,8 +2,10 @@ package certs
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -109,10 +111,15 @@ func TestReload(t *testing.T) {
 		t.Helper()
 		return connect(t, server, &tls.Config{RootCAs: ca.pool(), ServerName: name}).shown(t).SerialNumber.String()
 	}
-	reload := func(broken ...string) {
+	reload := func(renewed string, broken ...string) {
 		t.Helper()
-		warnings, err := k.Reload()
+		found, warnings, err := k.Reload()
 		require.Empty(t, warnings)
+		var names []string
+		for _, e := range found {
+			names = append(names, e.Names...)
+		}
+		require.Equal(t, renewed, strings.Join(names, " "))
 		if len(broken) == 0 {
 			require.NoError(t, err)
 		}
@@ -122,25 +129,45 @@ func TestReload(t *testing.T) {
 	}
 	beforeA, beforeB := shown("a.test"), shown("b.test")
 	same := k.Store().Get("a.test", nil)
-	reload()
+	reload("")
 	require.Same(t, same, k.Store().Get("a.test", nil), "what has not changed is not read again")
 
 	cert, key := ca.sign(t, leaf("a.test"), newECDSA(t))
 	write(t, first.Cert, cert)
 	ca.renew(t, second, leaf("b.test"), newECDSA(t))
-	reload(first.Key)
+	reload("b.test", first.Key)
 	require.Equal(t, beforeA, shown("a.test"))
 	require.NotEqual(t, beforeB, shown("b.test"), "one broken pair holds up no other")
 	write(t, first.Key, key)
-	reload()
+	reload("a.test")
 	require.NotEqual(t, beforeA, shown("a.test"))
 
 	beforeA = shown("a.test")
 	require.NoError(t, os.Remove(first.Cert))
 	write(t, second.Key, []byte("garbled"))
-	reload(first.Cert, second.Key)
+	reload("", first.Cert, second.Key)
 	require.Equal(t, beforeA, shown("a.test"))
 	shown("b.test")
+}
+
+// What is warned of is what is new.
+func TestReloadWarnings(t *testing.T) {
+	ca := newAuthority(t, "ca")
+	expired := leaf("a.test")
+	expired.NotAfter = time.Now().Add(-time.Minute)
+	pair, other := ca.named(t, "a.test"), ca.named(t, "b.test")
+	k := keeper(t, pair, other)
+	f := func(renewed Pair, template *x509.Certificate, want int) {
+		t.Helper()
+		ca.renew(t, renewed, template, newECDSA(t))
+		found, warnings, err := k.Reload()
+		require.NoError(t, err)
+		require.Len(t, found, 1)
+		require.Equal(t, renewed.Cert, found[0].File)
+		require.Len(t, warnings, want)
+	}
+	f(pair, expired, 1)
+	f(other, leaf("b.test"), 0)
 }
 
 // A keeper for a new config takes over what is broken now and was not before, and leaves the keeper before alone.
@@ -189,7 +216,7 @@ func TestConcurrent(t *testing.T) {
 	renewals := 0
 	for renewed := true; renewed; renewals++ {
 		ca.renew(t, pair, leaf("a.test"), newECDSA(t))
-		_, err := k.Reload()
+		_, _, err := k.Reload()
 		require.NoError(t, err)
 		tickets.Rotate()
 		k.Store().Expiries()

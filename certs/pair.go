@@ -65,6 +65,10 @@ func readPair(index int, p Pair, before *entry) (*entry, error) {
 	return &entry{pair: p, sum: sum, cert: &cert, notAfter: notAfter}, nil
 }
 
+func (e *entry) expiry() Expiry {
+	return Expiry{Names: namesOf(e.cert.Leaf), NotAfter: e.notAfter, File: e.pair.Cert}
+}
+
 // warnings are what is wrong with a certificate that is used all the same.
 func (e *entry) warnings(now time.Time) (found []string) {
 	add := func(format string, args ...any) {

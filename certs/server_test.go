@@ -117,7 +117,7 @@ func TestResumption(t *testing.T) {
 		require.True(t, resumed(server))
 
 		ca.renew(t, pair, leaf("a.test"), newECDSA(t))
-		_, err := k.Reload()
+		_, _, err := k.Reload()
 		require.NoError(t, err)
 		require.True(t, resumed(server), "after a new certificate")
 		require.True(t, resumed(config(tickets)), "after a new config")

@@ -149,7 +149,7 @@ func (s *Store) defaultFor(hello *tls.ClientHelloInfo) *tls.Certificate {
 func (s *Store) Expiries() []Expiry {
 	expiries := make([]Expiry, 0, len(s.entries))
 	for _, e := range s.entries {
-		expiries = append(expiries, Expiry{Names: namesOf(e.cert.Leaf), NotAfter: e.notAfter, File: e.pair.Cert})
+		expiries = append(expiries, e.expiry())
 	}
 	return expiries
 }
