@@ -12,7 +12,7 @@ import (
 // ServerOptions are what TLS towards clients is made of.
 type ServerOptions struct {
 	MinVersion   string   // "1.2" or "1.3"; "" is 1.2
-	CipherSuites []string // of TLS 1.2, by IANA name; none is all with forward secrecy and AEAD. Those of 1.3 are always on
+	CipherSuites []string // of TLS 1.2, by IANA name; none is all with AEAD. Those of 1.3 are always on
 
 	Clients *Clients // whose certificates are asked for; nil asks for none
 
@@ -77,22 +77,26 @@ func (o ServerOptions) setVersions(config *tls.Config) (err error) {
 // suites returns the ids of TLS 1.2 suites. Their order is of no account: crypto/tls has its own, by what the hardware is quick at.
 func suites(names []string) (ids []uint16, err error) {
 	known := map[string]uint16{}
-	var list []string
+	var good, old []string // old ones are not broken as crypto/tls has them, but every scanner objects to CBC
 	for _, suite := range tls.CipherSuites() {
 		if suite.SupportedVersions[0] == tls.VersionTLS13 {
 			continue
 		}
 		known[suite.Name] = suite.ID
-		list = append(list, suite.Name)
-		// AEAD only: those with CBC are not broken as crypto/tls has them, but every scanner objects to them.
-		if len(names) == 0 && !strings.Contains(suite.Name, "_CBC_") {
-			ids = append(ids, suite.ID)
+		if strings.Contains(suite.Name, "_CBC_") {
+			old = append(old, suite.Name)
+			continue
 		}
+		good = append(good, suite.Name)
+	}
+	if len(names) == 0 {
+		names = good
 	}
 	for _, name := range names {
 		id, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("cannot use cipher suite %q: it is %s; there are %s", name, whatSuite(name), strings.Join(list, ", "))
+			return nil, fmt.Errorf("cannot use cipher suite %q: it is %s; there are %s, and for old clients %s",
+				name, whatSuite(name), strings.Join(good, ", "), strings.Join(old, ", "))
 		}
 		ids = append(ids, id)
 	}

@@ -94,6 +94,8 @@ func TestServerOptionsRefused(t *testing.T) {
 	}
 	f(ServerOptions{MinVersion: "1.1"}, `min_version "1.1"`)
 	f(ServerOptions{CipherSuites: []string{"NONE"}}, `"NONE"`, "not known", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
+	const good = "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"
+	f(ServerOptions{CipherSuites: []string{"NONE"}}, good+", and for old clients TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, ")
 	f(ServerOptions{CipherSuites: []string{"TLS_RSA_WITH_AES_128_CBC_SHA"}}, "insecure", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")
 	f(ServerOptions{CipherSuites: []string{"TLS_AES_128_GCM_SHA256"}}, "of TLS 1.3")
 	f(ServerOptions{MinVersion: "1.3", CipherSuites: []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"}}, "cipher_suites with min_version 1.3")
