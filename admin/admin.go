@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -72,7 +71,6 @@ type Server struct {
 	logins  chan struct{} // holds a token for each login that is verified
 
 	inherited Inheritance // nil: there is none
-	left      atomic.Bool // see Leave
 
 	mu    sync.Mutex // guards doors
 	doors []*door    // that are served
@@ -100,7 +98,7 @@ func New(process Process, log zerolog.Logger, metrics, page http.Handler) *Serve
 // another process holds that place.
 func (s *Server) SocketPath() string {
 	if d := s.find(true); d != nil {
-		return d.file.path
+		return d.path()
 	}
 	return ""
 }

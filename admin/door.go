@@ -34,12 +34,9 @@ type door struct {
 	address  config.ListenAddress // as the settings have it
 	trusted  bool                 // the admin socket: who can open it may do all
 	listener net.Listener
-	file     *socketFile // of a unix socket
 	http     *http.Server
 	access   atomic.Pointer[access] // never nil once it is served
 	leaving  chan struct{}          // closed when streams have to end
-
-	inherited bool // and not yet served: its file is another process's
 }
 
 // access is what of the settings a door asks for at each request. A door that is not wanted any more keeps what it had: one that
@@ -62,6 +59,9 @@ func (d *door) init(s *Server) {
 	}
 }
 
+// path is where a unix socket stands.
+func (d *door) path() string { return d.listener.Addr().String() }
+
 func (d *door) serve() {
 	err := d.http.Serve(d.listener)
 	if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
@@ -71,9 +71,6 @@ func (d *door) serve() {
 
 // shut lets nobody in any more. finish has to follow if it was served.
 func (d *door) shut() {
-	if d.file != nil && !d.inherited && !d.server.left.Load() {
-		d.file.remove()
-	}
 	_ = d.listener.Close() // a socket that cannot be closed was closed
 	close(d.leaving)
 }

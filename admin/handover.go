@@ -2,7 +2,6 @@ package admin
 
 import (
 	"net"
-	"os"
 
 	"l7/config"
 )
@@ -16,19 +15,18 @@ type Inheritance interface {
 // Inherit has Open look for a socket there first. It is to be called before the first Open, if at all.
 func (s *Server) Inherit(from Inheritance) { s.inherited = from }
 
-// Sockets are the listening sockets by the address that they were asked for.
+// Sockets are the listening sockets by the address that they were asked for, but those that nobody finds any more.
 func (s *Server) Sockets() map[config.ListenAddress]net.Listener {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sockets := make(map[config.ListenAddress]net.Listener, len(s.doors))
 	for _, d := range s.doors {
-		sockets[d.address] = d.listener
+		if !lost(d.listener) {
+			sockets[d.address] = d.listener
+		}
 	}
 	return sockets
 }
-
-// Leave says that another process has the sockets now: their files outlast Close.
-func (s *Server) Leave() { s.left.Store(true) }
 
 // takeOver opens a door that a process before this one had; nil where there is none.
 func (s *Server) takeOver(address config.ListenAddress) *door {
@@ -39,17 +37,22 @@ func (s *Server) takeOver(address config.ListenAddress) *door {
 	if l == nil {
 		return nil
 	}
-	d := &door{address: address, listener: l, inherited: true}
-	if address.Network != "unix" {
-		return d
-	}
-	path := l.Addr().String()
-	made, err := os.Lstat(path)
-	if err != nil { // somebody has removed the file, and nobody can come in any more
-		_ = l.Close()
+	if lost(l) {
+		_ = l.Close() // of no use
 		return nil
 	}
-	f, ok := l.(interface{ Foreign() bool })
-	d.file = &socketFile{path, made, ok && f.Foreign()}
-	return d
+	return &door{address: address, listener: l}
+}
+
+// own has the name of a unix socket go with it, which may have been that of the process before.
+func (d *door) own() {
+	if u, ok := d.listener.(interface{ SetUnlinkOnClose(bool) }); ok {
+		u.SetUnlinkOnClose(true)
+	}
+}
+
+// lost is true for a unix socket whose name has gone, or leads to another process.
+func lost(l net.Listener) bool {
+	named, ok := l.(interface{ Lost() bool })
+	return ok && named.Lost()
 }

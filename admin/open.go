@@ -60,7 +60,7 @@ func (o *Opening) Commit() {
 		d.access.Store(&o.access)
 	}
 	for _, d := range o.opened {
-		d.inherited = false
+		d.own()
 		o.server.running.Go(d.serve)
 	}
 	o.opened = nil
@@ -80,7 +80,7 @@ func (o *Opening) openSocket(path string) error {
 		return nil
 	}
 	held := o.server.find(true)
-	if held != nil && held.address.Addr == path && held.file.ours() && (held.file.path == path || unixsocket.CheckFree(path) != nil) {
+	if held != nil && held.address.Addr == path && !lost(held.listener) && (held.path() == path || unixsocket.CheckFree(path) != nil) {
 		o.next = append(o.next, held)
 		return nil
 	}
@@ -89,14 +89,15 @@ func (o *Opening) openSocket(path string) error {
 		o.add(d)
 		return nil
 	}
-	listener, file, err := listenSocket(path)
+	listener, err := listenSocket(path)
 	if err != nil {
 		return &SocketError{path, err}
 	}
-	if file.path != path {
-		o.server.log.Warn().Str("wanted", path).Str("socket", file.path).Msg("the admin socket is held by another process; it is beside it")
+	d := &door{address: config.ListenAddress{Network: "unix", Addr: path}, trusted: true, listener: listener}
+	if d.path() != path {
+		o.server.log.Warn().Str("wanted", path).Str("socket", d.path()).Msg("the admin socket is held by another process; it is beside it")
 	}
-	o.add(&door{address: config.ListenAddress{Network: "unix", Addr: path}, trusted: true, listener: listener, file: file})
+	o.add(d)
 	return nil
 }
 
@@ -105,7 +106,7 @@ func (o *Opening) openListen(address config.ListenAddress) error {
 		return nil
 	}
 	d := o.server.find(false)
-	if d == nil || d.address != address || d.file != nil && !d.file.ours() {
+	if d == nil || d.address != address || lost(d.listener) {
 		var err error
 		if d, err = o.server.openDoor(address); err != nil {
 			return fmt.Errorf("cannot listen on %q (admin.listen): %w", address, err)
@@ -132,20 +133,19 @@ func (s *Server) openDoor(address config.ListenAddress) (*door, error) {
 	if d := s.takeOver(address); d != nil {
 		return d, nil
 	}
-	listener, file, err := listen(address)
+	listener, err := listen(address)
 	if err != nil {
 		return nil, err
 	}
-	return &door{address: address, listener: listener, file: file}, nil
+	return &door{address: address, listener: listener}, nil
 }
 
-func listen(address config.ListenAddress) (net.Listener, *socketFile, error) {
+func listen(address config.ListenAddress) (net.Listener, error) {
 	if address.Network == "unix" {
-		return listenUnix(address.Addr, false)
+		return unixsocket.Listen(address.Addr, unixsocket.Permission{})
 	}
 	var lc net.ListenConfig
-	listener, err := lc.Listen(context.Background(), address.Network, address.Addr)
-	return listener, nil, err
+	return lc.Listen(context.Background(), address.Network, address.Addr)
 }
 
 // exposed is true for an address that others than the machine itself can reach.

@@ -146,10 +146,10 @@ type inherits struct{ net.Listener }
 // Take implements Inheritance.
 func (i inherits) Take(config.ListenAddress) net.Listener { return i.Listener }
 
-// fromSystemd is a socket of a unit of systemd.
+// fromSystemd is a socket of a unit of systemd, which handover leaves to systemd.
 type fromSystemd struct{ *net.UnixListener }
 
-func (fromSystemd) Foreign() bool { return true }
+func (fromSystemd) SetUnlinkOnClose(bool) {}
 
 // A socket that systemd has made is systemd's to remove: without its file nobody could come in until the unit of the socket was restarted.
 func TestForeignSocket(t *testing.T) {

@@ -2,14 +2,12 @@ package admin
 
 import (
 	"bytes"
-	"errors"
 	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -17,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"l7/admin/api"
-	"l7/unixsocket"
 )
 
 func modeOf(t *testing.T, path string) fs.FileMode {
@@ -132,34 +129,6 @@ func TestForeignDirectory(t *testing.T) {
 	f(1001, 1000, true)
 	f(1001, 0, false)
 	f(0, 0, false)
-}
-
-// Of several processes that find the same stale socket, one gets its place, and nobody removes that one's.
-func TestStaleSocketForSeveral(t *testing.T) {
-	for range 20 {
-		path := socketIn(t)
-		makeStale(t, path)
-		var won []net.Listener
-		var mu sync.Mutex
-		var all sync.WaitGroup
-		for range 4 {
-			all.Go(func() {
-				l, _, err := listenUnix(path, true)
-				mu.Lock()
-				defer mu.Unlock()
-				if err == nil {
-					won = append(won, l)
-				} else if !errors.Is(err, unixsocket.ErrInUse) {
-					t.Error(err)
-				}
-			})
-		}
-		all.Wait()
-		assert.True(t, len(won) == 1 && reachable(unixAddr(path)), "%d of 4 have the socket", len(won))
-		for _, l := range won {
-			_ = l.Close()
-		}
-	}
 }
 
 // What killed processes have left beside the socket goes with the next start; what is not theirs stays.

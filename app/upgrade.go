@@ -170,7 +170,6 @@ func (a *App) Upgrade(ctx context.Context) outcome {
 		return outcome{err: err}
 	}
 	a.phase.Store(replaced)
-	a.room.Leave()
 	for _, o := range offers {
 		handover.Leave(o.Listener)
 	}

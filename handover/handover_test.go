@@ -292,6 +292,9 @@ func TestUnixSocketOfSystemdStays(t *testing.T) {
 	if got := (Offer{"unix", path, l}).name(); got != "l7.socket" {
 		t.Errorf("it is passed on as %q", got)
 	}
+	if l.(interface{ Lost() bool }).Lost() {
+		t.Error("it is lost")
+	}
 	must(t, l.Close())
 	if _, err := os.Stat(path); err != nil {
 		t.Error(err)
@@ -318,6 +321,36 @@ func TestOwnUnixSocketGoes(t *testing.T) {
 	f(func(net.Listener) {}, true)
 	f(Own, false)
 	f(func(l net.Listener) { Own(l); Leave(l) }, true)
+}
+
+// The file that stands where a socket's was may be that of another process, which somebody has started there: it was once removed.
+func TestFileOfAnotherStays(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "s")
+	first := listen(t, "unix", path)
+	in := adopted(t, map[string]net.Listener{nameOf("unix", path): first})
+	Leave(first)
+	must(t, first.Close())
+	l := in.Take("unix", path)
+	isLost := l.(interface{ Lost() bool }).Lost
+	if isLost() {
+		t.Error("it is lost while its file is there")
+	}
+	must(t, os.Remove(path))
+	if !isLost() {
+		t.Error("it is not lost without its file")
+	}
+	listen(t, "unix", path)
+	if !isLost() {
+		t.Error("it is not lost when its file is another's")
+	}
+	Own(l)
+	must(t, l.Close())
+	if c, err := net.Dial("unix", path); err != nil {
+		t.Error(err)
+	} else {
+		_ = c.Close()
+	}
 }
 
 func TestWhatIsNoListenerIsToldOf(t *testing.T) {

@@ -2,10 +2,13 @@ package handover
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // ownPrefix begins the names of the sockets that l7 has opened itself. The others are those of systemd's units.
@@ -57,7 +60,7 @@ func newNamed(l net.Listener, name string) (named, error) {
 	case *net.TCPListener:
 		return &tcpListener{l, name}, nil
 	case *net.UnixListener:
-		return &unixListener{l, name}, nil
+		return newUnixListener(l, name), nil
 	}
 	_ = l.Close() // of no use
 	return nil, errors.New("it is neither a TCP nor a unix socket")
@@ -82,10 +85,18 @@ func (l *tcpListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// unixListener leaves the socket's file where it is when it is closed, unless SetUnlinkOnClose says otherwise.
+// unixListener leaves the socket's file where it is when it is closed, unless SetUnlinkOnClose says otherwise and the file is the one that it came with.
+// It is to this process what a unixsocket.Listener was to the first.
 type unixListener struct {
 	*net.UnixListener
-	name string
+	name   string
+	file   fs.FileInfo // nil: it came without
+	unlink atomic.Bool
+}
+
+func newUnixListener(l *net.UnixListener, name string) *unixListener {
+	file, _ := os.Lstat(l.Addr().String())
+	return &unixListener{UnixListener: l, name: name, file: file}
 }
 
 // Name is the name that the socket was passed on with.
@@ -93,6 +104,26 @@ func (l *unixListener) Name() string { return l.name }
 
 // Foreign is true for a socket whose file is systemd's to keep.
 func (l *unixListener) Foreign() bool { return !isOwn(l.name) }
+
+// Lost is true when nobody finds the socket of an l7 any more: its file is gone, or another's. Of systemd's, systemd takes care.
+func (l *unixListener) Lost() bool {
+	if l.Foreign() {
+		return false
+	}
+	found, err := os.Lstat(l.Addr().String())
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(found, l.file)
+}
+
+// SetUnlinkOnClose says whether the file goes with the socket. What systemd has opened stays systemd's.
+func (l *unixListener) SetUnlinkOnClose(unlink bool) { l.unlink.Store(unlink && !l.Foreign()) }
+
+// Close implements net.Listener.
+func (l *unixListener) Close() error {
+	if l.unlink.Swap(false) && !l.Lost() {
+		_ = os.Remove(l.Addr().String()) // somebody else's next start finds it stale
+	}
+	return l.UnixListener.Close()
+}
 
 // setUnlink says whether the file of a unix socket goes with it.
 func setUnlink(l net.Listener, unlink bool) {
@@ -103,11 +134,7 @@ func setUnlink(l net.Listener, unlink bool) {
 
 // Own makes the file of a unix socket go with the listener, as it does with one that was opened here. It is for a process that serves: before, the
 // file is that of the process before. What systemd has opened stays systemd's.
-func Own(l net.Listener) {
-	if n, ok := l.(named); ok && isOwn(n.Name()) {
-		setUnlink(l, true)
-	}
-}
+func Own(l net.Listener) { setUnlink(l, true) }
 
 // Leave lets a listener be closed without harm for the process that it was passed on to.
 func Leave(l net.Listener) { setUnlink(l, false) }

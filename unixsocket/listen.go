@@ -1,8 +1,7 @@
 // Package unixsocket opens unix sockets by their names in the file system: nobody can connect before a name has the owner and the mode that it is to
 // have, whatever the umask is, and the name of a socket that a living process listens on is never taken.
 //
-// Whose the name is later, and when it goes, is its user's business; so is keeping two processes from looking for stale names at the same
-// time, where that can be.
+// The name goes with the socket, as long as it leads there. Whether it is to go at all, which another process may have to say, is its user's business.
 package unixsocket
 
 import (
@@ -12,6 +11,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -21,8 +21,9 @@ import (
 // ErrInUse is part of the error for a name that somebody listens on.
 var ErrInUse = errors.New("another process listens on it")
 
-// Listen opens a socket, in the place of a stale one. Its name goes with it when it is closed.
-func Listen(path string, p Permission) (*net.UnixListener, error) {
+// Listen opens a socket, in the place of a stale one.
+func Listen(path string, p Permission) (*Listener, error) {
+	defer Lock(filepath.Dir(path))()
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
@@ -36,7 +37,6 @@ func Listen(path string, p Permission) (*net.UnixListener, error) {
 		_ = os.Remove(path) // it was made just now
 		return nil, err
 	}
-	l.SetUnlinkOnClose(true) // as with one of net.Listen
 	return l, nil
 }
 
@@ -66,8 +66,12 @@ func boundTo(path string, mode fs.FileMode) (*os.File, error) {
 // backlog is beyond what any system allows, which cuts it to its own limit, as net.Listen would ask for.
 const backlog = 1<<16 - 1
 
-func (p Permission) listenOn(file *os.File, path string) (*net.UnixListener, error) {
+func (p Permission) listenOn(file *os.File, path string) (*Listener, error) {
 	if _, err := p.Apply(path); err != nil {
+		return nil, err
+	}
+	made, err := os.Lstat(path)
+	if err != nil {
 		return nil, err
 	}
 	if err := unix.Listen(int(file.Fd()), backlog); err != nil {
@@ -77,7 +81,7 @@ func (p Permission) listenOn(file *os.File, path string) (*net.UnixListener, err
 	if err != nil {
 		return nil, err
 	}
-	return l.(*net.UnixListener), nil
+	return newListener(l.(*net.UnixListener), made), nil
 }
 
 // removeStale removes the name of a socket that no process listens on any more.
