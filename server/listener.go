@@ -108,14 +108,14 @@ type Opening struct {
 	before map[config.ListenAddress]*listener // set by Commit
 }
 
-// Open opens those of the addresses that are not open yet, and serves none of them before Commit.
+// Open opens those of the addresses that are not open yet, or that nobody finds any more, and serves none of them before Commit.
 // The error names every address that cannot be had; nothing is left open then.
 func (s *Server) Open(want []Listen) (*Opening, error) {
 	o := &Opening{server: s, want: want, next: map[config.ListenAddress]*listener{}}
 	var problems []error
 	for _, w := range want {
 		address := w.Address
-		if l := s.listeners[address]; l != nil {
+		if l := s.listeners[address]; l != nil && !lost(l.Listener) {
 			o.next[address] = l
 			continue
 		}
@@ -186,7 +186,7 @@ func (o *Opening) Commit(next *Snapshot) (before *Snapshot) {
 // Retire stops the listeners that are not wanted any more.
 func (o *Opening) Retire() {
 	for address, l := range o.before {
-		if o.next[address] == nil {
+		if o.next[address] != l {
 			l.stop()
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/stretchr/testify/require"
@@ -80,17 +82,54 @@ func TestUnixSocketHasItsOwnerAndMode(t *testing.T) {
 	require.NoFileExists(t, path)
 }
 
-// What somebody has put in the place of a socket is not touched, and a socket whose file is gone is not missed.
-func TestFileInThePlaceOfASocketIsLeftAlone(t *testing.T) {
+// A listener whose file somebody had removed stayed without for good. A reload opens it anew, and ends the connections of the old one in order.
+func TestLostSocketIsOpenedAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	s := openable(t)
 	open(t, s, onPath(path, 0o660, nil))
+	before := s.Sockets()
+	require.Len(t, before, 1)
+	open(t, s, onPath(path, 0o660, nil))
+	require.Equal(t, before, s.Sockets(), "one that is there is not opened anew")
+	early, err := net.Dial("unix", path)
+	require.NoError(t, err)
+	defer early.Close()
+
 	require.NoError(t, os.Remove(path))
-	open(t, s, onPath(path, 0o666, nil))
+	require.Empty(t, s.Sockets(), "it is passed on, and nobody finds it")
+	open(t, s, onPath(path, 0o606, nil))
+	requirePermission(t, path, 0o606, unixsocket.Owner{UID: os.Geteuid(), GID: os.Getegid()})
+	late, err := net.Dial("unix", path)
+	require.NoError(t, err)
+	require.NoError(t, late.Close())
+	require.NoError(t, early.SetReadDeadline(time.Now().Add(patience)))
+	_, err = early.Read(make([]byte, 1))
+	require.ErrorIs(t, err, io.EOF)
+}
+
+// What somebody has put in the place of a socket is not touched, and told of.
+func TestFileInThePlaceOfASocketIsLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	self, another := unixsocket.Owner{UID: os.Geteuid(), GID: os.Getegid()}, other()
+	s := openable(t)
+	open(t, s, onPath(path, 0o660, nil))
+	f := func(want string) {
+		t.Helper()
+		require.NoError(t, os.Chmod(path, 0o600))
+		_, err := s.Open([]Listen{onPath(path, 0o606, &another)})
+		require.ErrorContains(t, err, want)
+		requirePermission(t, path, 0o600, self)
+	}
+	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	another := other()
-	open(t, s, onPath(path, 0o606, &another))
-	requirePermission(t, path, 0o600, unixsocket.Owner{UID: os.Geteuid(), GID: os.Getegid()})
+	f("not a socket")
+	require.NoError(t, os.Remove(path))
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	defer l.Close()
+	f("another process listens on it")
+	open(t, s)
+	require.FileExists(t, path)
 }
 
 // What an error leaves behind is nothing, also of the sockets that could be had.
@@ -130,6 +169,27 @@ func (h heirs) Missing(descriptor string) error { return fmt.Errorf("there is no
 type foreignSocket struct{ net.Listener }
 
 func (foreignSocket) Foreign() bool { return true }
+
+// lostSocket is one that nobody finds.
+type lostSocket struct{ net.Listener }
+
+func (lostSocket) Lost() bool { return true }
+
+// An upgrade does not go on with a socket whose file is gone.
+func TestLostInheritedSocketIsOpenedAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s")
+	old, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+	require.NoError(t, err)
+	old.SetUnlinkOnClose(false)
+	require.NoError(t, os.Remove(path))
+	s := openable(t)
+	s.Inherit(heirs{"unix:" + path: lostSocket{old}})
+	open(t, s, onPath(path, 0, nil))
+	c, err := net.Dial("unix", path)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	require.ErrorIs(t, old.Close(), net.ErrClosed)
+}
 
 // The file of a socket that systemd has made is systemd's; that of one from the l7 before is ours.
 func TestInheritedSocketsAndTheirFiles(t *testing.T) {
