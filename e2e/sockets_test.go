@@ -167,6 +167,54 @@ func TestOwnerAndModeOfASocket(t *testing.T) {
 	}
 }
 
+// TestFilesOfSockets has somebody remove the file of a socket, and has the config give sockets up and move them: there is a file for each that is
+// listened on, and no other.
+func TestFilesOfSockets(t *testing.T) {
+	t.Parallel()
+	server := startUpstream(t, "a")
+	dir := socketFolder(t)
+	file := func(name string) string { return filepath.Join(dir, name) }
+	config := func(listen, admin string) []string {
+		return []string{"listen: [" + listen + "]", "admin: {socket: " + admin + "}", "backends: {example.com: {servers: [" + server.address + "]}}"}
+	}
+	one, both := "'unix:"+file("one")+"'", "'unix:"+file("one")+"', 'unix:"+file("two")+"'"
+	l := startDynasty(t, run{config: text(config(both, file("admin"))...)})
+	stands := func(names ...string) {
+		t.Helper()
+		entries, err := os.ReadDir(dir)
+		require.NoError(t, err)
+		var found []string
+		for _, entry := range entries {
+			found = append(found, entry.Name())
+		}
+		require.Equal(t, names, found)
+		for _, name := range names {
+			if name == "one" || name == "two" {
+				newClient(t, file(name)).get("http://example.com/").from("a")
+			}
+		}
+	}
+	lose := func() {
+		t.Helper()
+		require.NoError(t, os.Remove(file("one")))
+		require.NoError(t, os.Remove(file("admin")))
+	}
+	stands("admin", "one", "two")
+	lose()
+	l.reload(config(both, file("admin"))...)
+	stands("admin", "one", "two")
+	lose()
+	l.upgrade()
+	l.awaitLog("drained", 1)
+	stands("admin", "one", "two")
+	l.rewrite(config(one, file("moved"))...)
+	l.upgrade()
+	l.awaitLog("drained", 2)
+	stands("moved", "one")
+	l.stop()
+	stands()
+}
+
 // TestZones has l7 listen on, and ask, addresses with a zone.
 func TestZones(t *testing.T) {
 	t.Parallel()

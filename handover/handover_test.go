@@ -353,6 +353,37 @@ func TestFileOfAnotherStays(t *testing.T) {
 	}
 }
 
+// An upgrade left the files behind of addresses that the new config does not have.
+func TestFilesOfTheRestGo(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	own, replaced, systemds := filepath.Join(dir, "own"), filepath.Join(dir, "replaced"), filepath.Join(dir, "systemd")
+	in := adopted(t, map[string]net.Listener{
+		nameOf("unix", own): passed(t, own), nameOf("unix", replaced): passed(t, replaced), "l7.socket": passed(t, systemds),
+	})
+	must(t, os.Remove(replaced))
+	must(t, os.WriteFile(replaced, nil, 0o600))
+	if got := in.CloseRest(); len(got) != 3 {
+		t.Errorf("%d warnings: %v", len(got), got)
+	}
+	if _, err := os.Stat(own); err == nil {
+		t.Errorf("%s is still there", own)
+	}
+	for _, path := range []string{replaced, systemds} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// passed is a unix socket of a process that passes it on.
+func passed(t *testing.T, path string) net.Listener {
+	t.Helper()
+	l := listen(t, "unix", path)
+	Leave(l)
+	return l
+}
+
 func TestWhatIsNoListenerIsToldOf(t *testing.T) {
 	t.Parallel()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)

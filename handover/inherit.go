@@ -189,7 +189,7 @@ func (in *Inherited) Missing(descriptor string) error {
 		descriptor, strings.Join(append(there, in.refused...), ", "), varCount, varPID)
 }
 
-// CloseRest closes what nobody has taken, and says what that was.
+// CloseRest closes what nobody has taken, and says what that was. It is for a process that serves: the files of those that l7 has opened go too.
 func (in *Inherited) CloseRest() (warnings []string) {
 	if in == nil {
 		return nil
@@ -197,6 +197,7 @@ func (in *Inherited) CloseRest() (warnings []string) {
 	warnings = in.refused
 	for _, s := range in.sockets {
 		warnings = append(warnings, fmt.Sprintf("nothing in the config listens on the inherited socket %s (%s), so it was closed", s.Addr(), label(s.Name())))
+		Own(s)
 		_ = s.Close() // nothing was done with it
 	}
 	in.sockets, in.refused = nil, nil
