@@ -1,9 +1,11 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +18,7 @@ func (c checker) checkAdmin(admin *Admin) {
 		} else if len(s) > maxSocketPath {
 			refuse("socket", "the path is too long for a socket")
 		}
+		c.refuseShared(ListenAddress{Network: "unix", Addr: filepath.Clean(s)}, "socket")
 	}
 	address, err := admin.Address()
 	switch {
@@ -25,8 +28,23 @@ func (c checker) checkAdmin(admin *Admin) {
 		refuse("listen", "the address is open to the network and there is nobody to ask for a password; give admin.users, or listen on 127.0.0.1")
 	case address.Network == "fd":
 		refuse("listen", "the admin listener opens its own socket; give 127.0.0.1:9901, say")
-	case address.Network == "unix" && strings.TrimPrefix(admin.Socket, "unix:") == address.Addr:
+	case address.Network == "unix" && filepath.Clean(admin.Socket) == address.Addr:
 		refuse("listen", "it is the same as admin.socket")
+	default:
+		c.refuseShared(address, "listen")
+	}
+}
+
+// refuseShared refuses an address that clients have as well.
+func (c checker) refuseShared(address ListenAddress, key string) {
+	if address == (ListenAddress{}) || address.Network == "tcp" && strings.HasSuffix(address.Addr, ":0") { // none, or whichever is free
+		return
+	}
+	for i := range c.out.Config.Listen {
+		if c.out.Config.Listen[i].Address == address {
+			clients := c.out.Problem([]string{"listen", strconv.Itoa(i)}, "").Origin
+			c.refuseUnless(false, fmt.Sprintf("it is the same as listen (%s); want an address of its own", clients), key)
+		}
 	}
 }
 

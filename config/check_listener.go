@@ -16,6 +16,7 @@ func (c listenerCheck) check(l *Listener) {
 	if l.Mode != "" {
 		mode, err := strconv.ParseUint(l.Mode, 8, 32)
 		c.refuseUnless(err == nil && mode <= 0o777, "want a mode in octal digits, as in 0660", "mode")
+		c.refuseUnless(err != nil || mode != 0, "with "+l.Mode+" nobody could connect; want a mode as 0660, or leave it out for what the umask leaves", "mode")
 	}
 	c.refuseUnless(len(l.ProxyProtocol.Trusted) == 0 || l.Address.Network != "unix", "the clients of a unix socket have no addresses to be trusted by", "proxy_protocol")
 	c.refuseUnless(l.Owner == "" || unix, "only a unix socket has an owner", "owner")
