@@ -145,7 +145,11 @@ func listen(address config.ListenAddress) (net.Listener, error) {
 		return unixsocket.Listen(address.Addr, unixsocket.Permission{})
 	}
 	var lc net.ListenConfig
-	return lc.Listen(context.Background(), address.Network, address.Addr)
+	l, err := lc.Listen(context.Background(), address.Network, address.Addr)
+	if failed := (*net.OpError)(nil); errors.As(err, &failed) {
+		err = failed.Err // without the address, which whoever tells of it has
+	}
+	return l, err
 }
 
 // exposed is true for an address that others than the machine itself can reach.

@@ -204,7 +204,11 @@ func listen(w Listen) (net.Listener, error) {
 		return unixsocket.Listen(w.Address.Addr, w.Permission)
 	}
 	lc := net.ListenConfig{KeepAlive: -1} // timeouts.idle and timeouts.tunnel end what is dead; probes would cost more
-	return lc.Listen(context.Background(), w.Address.Network, w.Address.Addr)
+	l, err := lc.Listen(context.Background(), w.Address.Network, w.Address.Addr)
+	if failed := (*net.OpError)(nil); errors.As(err, &failed) {
+		err = failed.Err // without the address, which whoever tells of it has
+	}
+	return l, err
 }
 
 func portOf(addr net.Addr) string {

@@ -16,7 +16,7 @@ func (o *Opening) permitAll() (problems []error) {
 		}
 		undo, err := w.Permission.Apply(w.Address.Addr)
 		if err != nil {
-			problems = append(problems, fmt.Errorf("cannot listen on %q: %w (listen.mode and listen.owner)", w.Address, err))
+			problems = append(problems, fmt.Errorf("cannot listen on %q: %w", w.Address, err))
 			continue
 		}
 		undone = append(undone, undo)

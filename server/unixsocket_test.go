@@ -148,7 +148,12 @@ func TestOpenThatFailsChangesNothing(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, entries, 1)
 	}
-	f(onPath("/no/such/folder/s", 0, nil), "no such file")
+	f(onPath("/no/such/folder/s", 0, nil), `cannot listen on "unix:/no/such/folder/s": the folder /no/such/folder does not exist`)
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer busy.Close()
+	taken := busy.Addr().String()
+	f(Listen{Address: config.ListenAddress{Network: "tcp", Addr: taken}}, `cannot listen on "`+taken+`": bind: address already in use`)
 	f(Listen{Address: config.ListenAddress{Network: "fd", Addr: "3"}}, "from another process")
 	if os.Geteuid() != 0 {
 		f(onPath(filepath.Join(dir, "given"), 0, &unixsocket.Owner{UID: 0, GID: 0}), "listen.owner")

@@ -58,6 +58,9 @@ func boundTo(path string, mode fs.FileMode) (*os.File, error) {
 	}
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil {
 		_ = file.Close() // nothing was done with it
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("the folder %s does not exist", filepath.Dir(path))
+		}
 		return nil, os.NewSyscallError("bind", err)
 	}
 	return file, nil

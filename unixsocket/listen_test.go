@@ -59,6 +59,8 @@ func TestListenTakesNoName(t *testing.T) {
 	require.ErrorIs(t, err, ErrInUse)
 	require.ErrorIs(t, CheckFree(path), ErrInUse)
 	require.NoError(t, CheckFree(gone))
+	_, err = Listen(filepath.Join(gone, "s"), Permission{})
+	require.EqualError(t, err, "the folder "+gone+" does not exist")
 
 	require.NoError(t, os.WriteFile(file, []byte("kept"), 0o600))
 	_, err = Listen(file, Permission{})

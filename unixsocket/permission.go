@@ -1,6 +1,7 @@
 package unixsocket
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -92,14 +93,70 @@ func (p permission) change(path string, to permission) error {
 		return nil
 	}
 	if p.owner != to.owner {
-		if err := os.Chmod(path, p.mode&to.mode); err != nil {
+		if err := chmod(path, p.mode&to.mode); err != nil {
 			return err
 		}
-		if err := os.Lchown(path, to.owner.UID, to.owner.GID); err != nil {
+		if err := to.owner.unlike(p.owner).give(path); err != nil {
 			return err
 		}
 	}
-	return os.Chmod(path, to.mode)
+	return chmod(path, to.mode)
+}
+
+func chmod(path string, mode fs.FileMode) error {
+	if err := os.Chmod(path, mode); err != nil {
+		return fmt.Errorf("cannot set its mode (listen.mode): %w", plain(err))
+	}
+	return nil
+}
+
+// give makes a socket an owner's.
+func (o Owner) give(path string) error {
+	err := plain(os.Lchown(path, o.UID, o.GID))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("cannot give it to %s (listen.owner): %w; to another user takes root or CAP_CHOWN, to another group a member of it", o, err)
+	}
+	return fmt.Errorf("cannot give it to %s (listen.owner): %w", o, err)
+}
+
+// plain is an error without the path, which whoever asked for it knows.
+func plain(err error) error {
+	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
+		return failed.Err
+	}
+	return err
+}
+
+// String is the owner as LookUpOwner reads it, by names where there are any.
+func (o Owner) String() string {
+	name, group := strconv.Itoa(o.UID), strconv.Itoa(o.GID)
+	if found, err := user.LookupId(name); err == nil {
+		name = found.Username
+	}
+	if found, err := user.LookupGroupId(group); err == nil {
+		group = found.Name
+	}
+	switch {
+	case o.GID < 0:
+		return name
+	case o.UID < 0:
+		return ":" + group
+	}
+	return name + ":" + group
+}
+
+// unlike is an owner less what another one has as well.
+func (o Owner) unlike(other Owner) Owner {
+	if o.UID == other.UID {
+		o.UID = -1
+	}
+	if o.GID == other.GID {
+		o.GID = -1
+	}
+	return o
 }
 
 // or fills what an owner leaves as it is.

@@ -18,6 +18,9 @@ func TestLookUpOwner(t *testing.T) {
 	f("4711", Owner{4711, -1})
 	f("root:4711", Owner{0, 4711})
 	f(":4711", Owner{-1, 4711})
+	require.Equal(t, "root:4711", Owner{0, 4711}.String())
+	require.Equal(t, "4711", Owner{4711, -1}.String())
+	require.Equal(t, ":4711", Owner{-1, 4711}.String())
 	bad := func(text, want string) {
 		t.Helper()
 		_, err := LookUpOwner(text)
