@@ -241,6 +241,43 @@ func TestContinueStartsTheUploadOnce(t *testing.T) {
 	require.Equal(t, "5\r\nhello\r\n0\r\n\r\n", <-got)
 }
 
+// A stream in both directions ends when both sides have been silent for longer than they may. A bug had no bound for it at all once the server had
+// begun to answer, so that a client that had vanished held its place for ever.
+func TestAStreamThatIsSilentBothWaysEnds(t *testing.T) {
+	const limit = 200 * time.Millisecond
+	f := func(name string, silence, response time.Duration) {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, func(c *net.TCPConn) {
+				readN(c, len(getHead))
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+				_, _ = io.Copy(io.Discard, c)
+			})
+			c := newClient(t)
+			x := request(New(), c, getHead, Incoming{Framing: http1.BodyChunked, Silence: silence})
+			x.Timeouts.Response = response
+			require.NoError(t, s.Do(x))
+			ended := make(chan error, 1)
+			go func() { ended <- x.Relay([]byte("H"), false, 0) }()
+			select {
+			case err := <-ended:
+				var failure *cause.Error
+				require.ErrorAs(t, err, &failure)
+				require.Equal(t, cause.ClientTimeout, failure.Cause)
+				require.EqualValues(t, 1, x.Written())
+			case <-time.After(patience / 2):
+				t.Error("it goes on")
+				_ = c.far.Close()
+				require.Error(t, <-ended)
+			}
+			x.Finish()
+			require.Zero(t, s.Idle())
+		})
+	}
+	f("both alike", limit, limit)
+	f("the server may be silent for longer", limit/4, limit)
+	f("the client may be silent for longer", limit, limit/4)
+}
+
 // A client that is gone is nobody else's fault, whichever goroutine finds out.
 func TestAClientThatIsGoneIsTheCause(t *testing.T) {
 	s := serve(t, func(c *net.TCPConn) {

@@ -111,8 +111,10 @@ func (x *Exchange) Receive(pool *socket.Pool, limit time.Duration) (*socket.Buff
 }
 
 // receiveWatching goes on waiting. While the request's body is still on its way the server may be silent as long as it likes; the limit
-// counts from its end. A client whose body is read need not be watched.
+// counts from its end; when neither side says anything the upload ends it, see upload.send. A client whose body is read need not be watched.
 func (x *Exchange) receiveWatching(pool *socket.Pool, limit time.Duration) (*socket.Buffer, int, error) {
+	x.upload.waiting.Store(int64(time.Since(epoch)))
+	defer x.upload.waiting.Store(0)
 	for {
 		sending, wait := x.upload.sending(), uploadCheck
 		if !sending {

@@ -28,7 +28,7 @@ func (x *Exchange) Tunnel(head, early []byte) (toClient, toServer int64) {
 	x.source.Release()
 	x.freeBuffer() // a tunnel can be silent for long
 	var last atomic.Int64
-	last.Store(int64(time.Since(tunnelEpoch)))
+	last.Store(int64(time.Since(epoch)))
 	var ends atomic.Int32
 	up := lane{src: client, dst: x.conn.Conn, x: x, last: &last, ends: &ends}
 	down := lane{src: x.conn.Conn, dst: client, x: x, last: &last, ends: &ends}
@@ -42,7 +42,8 @@ func (x *Exchange) Tunnel(head, early []byte) (toClient, toServer int64) {
 	return toClient + down.bytes, toServer + up.bytes
 }
 
-var tunnelEpoch = time.Now()
+// epoch is what times that several goroutines look at count from.
+var epoch = time.Now()
 
 // lane is one direction of a tunnel.
 type lane struct {
@@ -80,7 +81,7 @@ func (l *lane) copy() error {
 		if err != nil {
 			return err
 		}
-		l.last.Store(int64(time.Since(tunnelEpoch)))
+		l.last.Store(int64(time.Since(epoch)))
 		l.bytes += int64(n)
 		err = l.dst.Write(b.Bytes()[:n], l.x.Timeouts.Write)
 		pool.Put(b)
@@ -92,5 +93,5 @@ func (l *lane) copy() error {
 
 // busyElsewhere is true when the other direction has been used within the tunnel timeout.
 func (l *lane) busyElsewhere() bool {
-	return time.Since(tunnelEpoch)-time.Duration(l.last.Load()) < l.x.Timeouts.Tunnel
+	return time.Since(epoch)-time.Duration(l.last.Load()) < l.x.Timeouts.Tunnel
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"l7/http1"
 	"l7/socket"
@@ -18,6 +19,8 @@ type upload struct {
 	complete bool // everything was sent; known once the goroutine was joined
 	over     atomic.Bool
 	answered atomic.Bool   // the response has begun, and is being passed on
+	waiting  atomic.Int64  // since when the server is waited for, from epoch; 0: it is not
+	patience time.Duration // how long it may be, once it has answered; 0: for ever
 	err      error         // when over
 	fault    error         // when over: a panic, which goes on in who joins
 	done     chan struct{} // one token from each goroutine
@@ -39,6 +42,7 @@ func (u *upload) start(x *Exchange) {
 	u.err, u.fault = nil, nil
 	u.over.Store(false)
 	u.answered.Store(false)
+	u.patience = x.Timeouts.Response
 	u.pump = pump{
 		src: x.Body, dst: x.conn.Conn, limit: x.Timeouts.Write, chunked: x.Chunked, trailers: x.Trailers,
 		pool: x.server.pools.body, large: x.server.pools.large, keeper: x,
@@ -70,11 +74,17 @@ func (u *upload) run(c *serverConn, first []byte) {
 func (u *upload) send(first []byte) error {
 	for {
 		err := u.pump.run(first)
-		if !socket.IsTimeout(u.pump.readErr) || !u.answered.Load() {
+		if !socket.IsTimeout(u.pump.readErr) || !u.answered.Load() || u.isServerSilent() {
 			return err
 		}
 		first, u.pump.readErr = nil, nil
 	}
+}
+
+// isServerSilent is true when the server has been waited for as long as it may be. A response that waits for its client does not count.
+func (u *upload) isServerSilent() bool {
+	since := u.waiting.Load()
+	return since > 0 && u.patience > 0 && time.Since(epoch)-time.Duration(since) >= u.patience
 }
 
 // sending is true while the goroutine is at work.
