@@ -381,9 +381,7 @@ func TestABodyIsReplayedWhileItComes(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer ln.Close()
-	failed := make(chan struct{})
 	go func() {
-		defer close(failed)
 		c, err := ln.Accept()
 		if err != nil {
 			return
@@ -407,8 +405,9 @@ func TestABodyIsReplayedWhileItComes(t *testing.T) {
 	}
 	sending.Go(func() {
 		_, _ = far.Write(body[:500])
-		<-failed
-		time.Sleep(50 * time.Millisecond) // the server's end has been noticed, and the upload stopped
+		for start := time.Now(); good.requests.Load() == 0 && time.Since(start) < patience; {
+			time.Sleep(time.Millisecond) // until it has the head, and what was sent before
+		}
 		_, _ = far.Write(body[500:])
 	})
 	err = b.Do(x)

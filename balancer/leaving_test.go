@@ -111,8 +111,8 @@ func TestEachAbsenceHasItsOwnGrace(t *testing.T) {
 	first := time.Now()
 	again := New("b", section(server), registry, short)
 	time.Sleep(short.Grace / 2) // into the grace of the first absence
-	again.Close()
 	second := time.Now()
+	again.Close()
 	require.Eventually(t, func() bool { registry.mu.Lock(); defer registry.mu.Unlock(); return len(registry.standings) == 0 }, 10*time.Second, time.Millisecond)
 	require.GreaterOrEqual(t, time.Since(second), short.Grace)
 	require.Greater(t, second.Sub(first), short.Grace/3)

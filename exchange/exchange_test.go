@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -119,12 +120,15 @@ func TestAbortEndsAnExchangeAnywhere(t *testing.T) {
 		_ = s.Do(x)
 		panic("lost")
 	})
+	watched := make(chan struct{})
 	f("while the client is watched", func(c *net.TCPConn) {
 		readN(c, len(getHead))
-		time.Sleep(2 * watchAfter) // the server is slow
+		<-watched
 		_, _ = io.WriteString(c, okHead)
-	}, func(x *Exchange, _ *testClient, s *Server) {
+	}, func(x *Exchange, c *testClient, s *Server) {
+		c.watched = sync.OnceFunc(func() { close(watched) })
 		_ = s.Do(x)
+		require.True(t, x.watch.running)
 		panic("lost")
 	})
 }
@@ -210,17 +214,26 @@ func TestAClosedServerKeepsNoConnection(t *testing.T) {
 // RFC 9110 section 10.1.1: 100 that comes again, or late, starts no second upload.
 func TestContinueStartsTheUploadOnce(t *testing.T) {
 	got := make(chan string, 1)
+	var sent atomic.Bool
+	noticed := make(chan struct{})
+	over := sync.OnceFunc(func() { close(noticed) })
 	s := serve(t, func(c *net.TCPConn) {
 		readN(c, len(getHead))
 		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
 		first := readN(c, len("5\r\nhello\r\n0\r\n\r\n"))
+		sent.Store(true)
 		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n")
-		time.Sleep(2*watchAfter + uploadCheck) // for l7 to notice that the upload is over
+		<-noticed // that the upload is over: the client is watched from then on
 		_, _ = io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n"+okHead+"ok")
 		rest, _ := io.ReadAll(c)
 		got <- first + string(rest)
 	})
 	c := newClient(t)
+	c.watched = func() {
+		if sent.Load() {
+			over()
+		}
+	}
 	interims := 0
 	c.interim = func(*http1.Response) error {
 		if interims++; interims == 1 {

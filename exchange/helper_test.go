@@ -77,9 +77,15 @@ type testClient struct {
 	sock    *socket.Conn
 	far     *net.TCPConn
 	interim func(r *http1.Response) error
+	watched func() // called when it is about to be watched, and in other cases; nil: nobody is told
 }
 
-func (c *testClient) Conn() *socket.Conn { return c.sock }
+func (c *testClient) Conn() *socket.Conn {
+	if c.watched != nil {
+		c.watched()
+	}
+	return c.sock
+}
 
 func (c *testClient) Ends() (source, target net.Addr) { return c.sock.RemoteAddr(), c.sock.LocalAddr() }
 
