@@ -30,10 +30,12 @@ var (
 	errEmpty  = errors.New("no records")
 )
 
-// gone is true when the answer was that there is nothing, unlike when there was none.
+// gone is true when the answer was that there is nothing, unlike when there was none. The system's resolver says so of a family that
+// /etc/hosts has no address of by an AddrError.
 func gone(err error) bool {
 	var system *net.DNSError
-	return errors.Is(err, errNoName) || errors.Is(err, errEmpty) || errors.As(err, &system) && system.IsNotFound
+	var unsuitable *net.AddrError
+	return errors.Is(err, errNoName) || errors.Is(err, errEmpty) || errors.As(err, &system) && system.IsNotFound || errors.As(err, &unsuitable)
 }
 
 // client asks DNS servers.
