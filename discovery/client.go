@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,9 @@ const (
 	mostQueries = 8
 	// leastTries is how often a question is sent at least, since a packet may get lost.
 	leastTries = 2
+	// nextAfter is what part of the timeout a server may be silent before the next one is asked as well. A start waits no longer than one
+	// timeout for its names: that has to be enough for the second server.
+	nextAfter = 4
 )
 
 // The negative answers. Nothing was at fault, so there is no sense in asking another server.
@@ -142,28 +146,60 @@ func (c *client) resolve(ctx context.Context, name string, qtype uint16) (found,
 	return found{}, fmt.Errorf("more than %d aliases in a row", mostQueries)
 }
 
-// ask sends a question to one server after the other, until one answers. That one, which it returns too, is asked first from then on.
+// ask sends a question to one server after the other, until one answers, which it returns too. That one is asked first from then on, unless all
+// it says is that there is no such name: others may know more names.
 func (c *client) ask(ctx context.Context, name string, qtype uint16) (m *dns.Msg, server string, err error) {
 	first := c.first.Load()
-	var failed error
-	for i := range max(len(c.servers), leastTries) {
-		at := (first + int64(i)) % int64(len(c.servers))
-		m, err := c.try(ctx, c.servers[at], name, qtype)
-		if err == nil {
-			c.first.CompareAndSwap(first, at)
-			return m, c.servers[at], nil
+	servers := slices.Concat(c.servers[first:], c.servers[:first])
+	o := c.race(ctx, servers, name, qtype)
+	if o.err == nil && o.answer.Rcode == dns.RcodeSuccess {
+		c.first.CompareAndSwap(first, (first+int64(o.at))%int64(len(servers)))
+	}
+	return o.answer, servers[o.at], o.err
+}
+
+// outcome is what came of asking the server at an index.
+type outcome struct {
+	at     int
+	answer *dns.Msg
+	err    error
+}
+
+// race asks the next server when one fails, and also when it is silent for a while. That one is not given up: it may only be slow.
+func (c *client) race(ctx context.Context, servers []string, name string, qtype uint16) outcome {
+	var tries sync.WaitGroup
+	defer tries.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	most := max(len(servers), leastTries)
+	outcomes := make(chan outcome, most)
+	errs := make([]error, len(servers)) // the second of one server says the same
+	for asked, failed := 0, 0; failed < most; {
+		var silence <-chan time.Time
+		if asked < most {
+			at := asked % len(servers)
+			tries.Go(func() {
+				m, err := c.try(ctx, servers[at], name, qtype)
+				outcomes <- outcome{at, m, err}
+			})
+			asked++
+			silence = time.After(c.timeout / nextAfter)
 		}
-		err = fmt.Errorf("%s: %w", c.servers[at], err)
-		if failed == nil || i >= len(c.servers) { // the second of one server says the same
-			failed = err
-		} else {
-			failed = fmt.Errorf("%w; %w", failed, err)
-		}
-		if ctx.Err() != nil {
-			break
+		select {
+		case o := <-outcomes:
+			if o.err == nil {
+				return o
+			}
+			errs[o.at] = fmt.Errorf("%s: %w", servers[o.at], o.err)
+			failed++
+		case <-silence:
 		}
 	}
-	return nil, "", failed
+	err := errs[0]
+	for _, next := range errs[1:] {
+		err = fmt.Errorf("%w; %w", err, next)
+	}
+	return outcome{err: err}
 }
 
 // try asks one server. A server that does not know EDNS is asked without (RFC 6891 section 7), and for an answer that is too long for a

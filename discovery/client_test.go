@@ -115,7 +115,7 @@ func TestHostFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			z := newZone(t, map[string]reply{"A web.example.": r, "AAAA web.example.": r})
-			_, err := clientOf(100*time.Millisecond, z).lookup(bounded(t), web, nil)
+			_, err := clientOf(patience, z).lookup(bounded(t), web, nil)
 			require.EqualError(t, err, strings.Replace(want, "SERVER", z.address, 1))
 		})
 	}
@@ -127,17 +127,21 @@ func TestHostFails(t *testing.T) {
 
 func TestServerFails(t *testing.T) {
 	t.Parallel()
+	none := "no answer within 100ms"
 	f := func(name string, r reply, want string) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			z := newZone(t, map[string]reply{"A web.example.": r, "AAAA web.example.": r})
-			_, err := clientOf(100*time.Millisecond, z).lookup(bounded(t), web, nil)
+			timeout := patience
+			if want == none {
+				timeout = 100 * time.Millisecond
+			}
+			_, err := clientOf(timeout, z).lookup(bounded(t), web, nil)
 			require.EqualError(t, err, fmt.Sprintf("%s: %s", z.address, want))
 			require.False(t, gone(err))
 		})
 	}
-	none := "no answer within 100ms"
 	f("SERVFAIL", reply{rcode: dns.RcodeServerFailure}, "SERVFAIL")
 	f("REFUSED", reply{rcode: dns.RcodeRefused}, "REFUSED")
 	f("FORMERR", reply{rcode: dns.RcodeFormatError}, "FORMERR")
@@ -237,15 +241,13 @@ func TestServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			good := newZone(t, map[string]reply{"A web.example.": records("web.example. 60 IN A 10.0.0.1")})
-			c := clientOf(300*time.Millisecond, first, good)
+			c := clientOf(3*time.Second, first, good)
 			for range 3 {
 				a, err := c.lookup(bounded(t), web, nil)
 				require.NoError(t, err)
 				require.Equal(t, at("web.example", "10.0.0.1"), a.targets)
+				require.Equal(t, int64(1), c.first.Load())
 			}
-			require.Len(t, good.questions(), 6)
-			require.LessOrEqual(t, len(first.questions()), 2)
-
 			good.set("A web.example.", reply{rcode: dns.RcodeServerFailure})
 			good.set("AAAA web.example.", reply{rcode: dns.RcodeServerFailure})
 			_, err := c.lookup(bounded(t), web, nil)
@@ -269,7 +271,7 @@ func TestLostPacket(t *testing.T) {
 			_ = w.WriteMsg(records("web.example. 60 IN A 10.0.0.1").message(q, "udp"))
 		}
 	}}})
-	a, err := clientOf(100*time.Millisecond, z).lookup(bounded(t), web, nil)
+	a, err := clientOf(4*time.Second, z).lookup(bounded(t), web, nil)
 	require.NoError(t, err)
 	require.Equal(t, at("web.example", "10.0.0.1"), a.targets)
 }

@@ -77,7 +77,8 @@ type Options struct {
 	// Interval is how often the system's resolver is asked; it tells no TTL. The servers' TTLs are followed, at least 1s and at most 1h.
 	// After a failure it is tried again after 1s, then ever later, up to the interval. It is at least 1s and at most 1h; 0 is 10s.
 	Interval time.Duration
-	// Timeout is how long one server is waited for; 0 is 2s. A lookup takes at most ten times that.
+	// Timeout is how long one server is waited for; 0 is 2s. After a quarter of it the next one is asked as well. A lookup takes at most ten
+	// times that.
 	Timeout time.Duration
 }
 

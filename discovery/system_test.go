@@ -40,7 +40,7 @@ func TestSystemOneFamilyFails(t *testing.T) {
 			require.Equal(t, at("web.example", want...), tidy(got.targets))
 			require.Equal(t, kept, got.partial)
 			if kept {
-				require.ErrorContains(t, got.kept, `cannot look up all addresses of "web.example.": lookup web.example.`)
+				require.ErrorContains(t, got.kept, `cannot look up all addresses: lookup web.example.`)
 			} else {
 				require.NoError(t, got.kept)
 			}

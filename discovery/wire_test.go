@@ -14,7 +14,7 @@ import (
 func watched(t *testing.T, names []Name, zones ...*zone) (n *used, changes <-chan []Name, logs <-chan error) {
 	t.Helper()
 	told, failed := make(chan []Name, 100), make(chan error, 100)
-	n = &used{options: Options{Servers: clientOf(0, zones...).servers, Timeout: 200 * time.Millisecond}}
+	n = &used{options: Options{Servers: clientOf(0, zones...).servers, Timeout: 2 * time.Second}}
 	n.Names = Start(nil, func(names []Name) { told <- names }, func(_ Name, s Set) { failed <- s.Err })
 	t.Cleanup(n.Close)
 	n.Use(names)
@@ -121,4 +121,44 @@ func TestFirstServerDead(t *testing.T) {
 	require.Equal(t, at("web.example", "10.0.0.1"), n.Get(web).Targets)
 	require.NoError(t, n.Get(web).Err)
 	require.Empty(t, logs)
+}
+
+// The second server was asked when the first had been waited for in full, which was as long as a start waits for names: each began with 503.
+func TestSecondServerInTime(t *testing.T) {
+	t.Parallel()
+	dead := newZone(t, map[string]reply{"A web.example.": silent(), "AAAA web.example.": silent()})
+	good := newZone(t, map[string]reply{"A web.example.": records("web.example. 60 IN A 10.0.0.1")})
+	timeout, began := 6*time.Second, time.Now()
+	a, err := clientOf(timeout, dead, good).lookup(bounded(t), web, nil)
+	require.NoError(t, err)
+	require.Equal(t, at("web.example", "10.0.0.1"), a.targets)
+	require.Less(t, time.Since(began), timeout)
+}
+
+// A server that is only slow still counts, when the others are worse.
+func TestSlowServer(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{})
+	z := newZone(t, map[string]reply{"A web.example.": {raw: func(w dns.ResponseWriter, q *dns.Msg) {
+		select {
+		case <-asked:
+		case <-t.Context().Done():
+		}
+		_ = w.WriteMsg(records("web.example. 60 IN A 10.0.0.1").message(q, "udp"))
+	}}})
+	worse := newZone(t, map[string]reply{"A web.example.": {rcode: dns.RcodeServerFailure, edit: func(*dns.Msg) { close(asked) }}})
+	a, err := clientOf(6*time.Second, z, worse).lookup(bounded(t), web, nil)
+	require.NoError(t, err)
+	require.Equal(t, at("web.example", "10.0.0.1"), a.targets)
+}
+
+// Who knows no such name is not asked first because another one was slow.
+func TestServerThatKnowsLess(t *testing.T) {
+	t.Parallel()
+	slow := newZone(t, map[string]reply{"A web.example.": silent(), "AAAA web.example.": silent()})
+	less := newZone(t, map[string]reply{"A web.example.": {rcode: dns.RcodeNameError}, "AAAA web.example.": {rcode: dns.RcodeNameError}})
+	c := clientOf(6*time.Second, slow, less)
+	_, err := c.lookup(bounded(t), web, nil)
+	require.ErrorIs(t, err, errNoName)
+	require.Zero(t, c.first.Load())
 }
