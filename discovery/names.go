@@ -12,8 +12,9 @@ import (
 const (
 	// together is how long a change waits for others, so that they are told as one.
 	together = 50 * time.Millisecond
-	// atOnce is how many names are looked up at the same time.
-	atOnce = 32
+	// atOnce is how many names are looked up at the same time. One whose DNS servers are silent is under way for seconds: two hundred of those
+	// must not hold up the others.
+	atOnce = 256
 )
 
 // Names looks up the names that somebody uses. A name that is used by several options is looked up by each of them, and stands for what each

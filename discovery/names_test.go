@@ -24,6 +24,7 @@ type book struct {
 	kept    error
 	partial bool
 	slow    time.Duration
+	silent  map[Name]bool // these take an hour
 	lookups map[Name][]time.Time
 	under   int // lookups under way, and the most there were
 	most    int
@@ -31,7 +32,9 @@ type book struct {
 }
 
 func newBook() *book {
-	return &book{ttl: 100 * time.Second, targets: map[Name][]Target{}, errs: map[Name]error{}, lookups: map[Name][]time.Time{}}
+	return &book{
+		ttl: 100 * time.Second, targets: map[Name][]Target{}, errs: map[Name]error{}, silent: map[Name]bool{}, lookups: map[Name][]time.Time{},
+	}
 }
 
 func (b *book) build(o Options) resolver {
@@ -42,10 +45,10 @@ func (b *book) build(o Options) resolver {
 }
 
 func (b *book) lookup(ctx context.Context, name Name, _ []Target) (answer, error) {
-	b.enter(name)
+	slow := b.enter(name)
 	defer b.leave()
 	select {
-	case <-time.After(b.slow):
+	case <-time.After(slow):
 	case <-ctx.Done():
 		return answer{}, ctx.Err()
 	}
@@ -54,12 +57,16 @@ func (b *book) lookup(ctx context.Context, name Name, _ []Target) (answer, error
 	return answer{targets: slices.Clone(b.targets[name]), ttl: b.ttl, kept: b.kept, partial: b.partial}, b.errs[name]
 }
 
-func (b *book) enter(name Name) {
+func (b *book) enter(name Name) (slow time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.lookups[name] = append(b.lookups[name], time.Now())
 	b.under++
 	b.most = max(b.most, b.under)
+	if b.silent[name] {
+		return time.Hour
+	}
+	return b.slow
 }
 
 func (b *book) leave() {
@@ -508,6 +515,24 @@ func TestManyNames(t *testing.T) {
 		}
 		require.Len(t, told, 1000)
 		require.Less(t, len(changes), 10)
+	})
+}
+
+// Names that nobody answers for held up those that are well.
+func TestManySilentNames(t *testing.T) {
+	bubble(t, Options{}, func(t *testing.T, n *used, b *book, _ *heard) {
+		var names []Name
+		for i := range 200 {
+			name := Name{Host: fmt.Sprintf("%03d.example", i)}
+			b.silent[name] = true
+			names = append(names, name)
+		}
+		n.Use(names)
+		synctest.Wait() // all have begun
+		b.write(web, nil, "10.0.0.1")
+		n.Use(append(names, web))
+		after(together)
+		require.True(t, n.Get(web).Resolved)
 	})
 }
 
