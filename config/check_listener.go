@@ -53,6 +53,7 @@ func (c listenerCheck) checkACME(a *ACME) {
 	if a.CA != "" {
 		u, err := url.Parse(a.CA)
 		c.refuseUnless(err == nil && u.Scheme == "https" && u.Host != "", "want the https URL of a directory", "tls", "acme", "ca")
+		c.refuseUnless(err != nil || u.User == nil, "the authority is asked without credentials; remove what stands before the '@'", "tls", "acme", "ca")
 	}
 	c.refuseUnless(a.CARoot == "" || a.CA != "" || c.isUnread("tls", "acme", "ca"), "it is for an authority of your own; give ca too", "tls", "acme", "ca_root")
 	for i, host := range a.Hosts {

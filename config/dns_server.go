@@ -16,7 +16,7 @@ func (d *DNSServer) UnmarshalText(text []byte) error {
 	}
 	server, err := netip.ParseAddrPort(string(text))
 	if err != nil || server.Port() == 0 {
-		return fmt.Errorf("%s is no address of a DNS server; want an IP address and port, as in 10.0.0.2:53", quote(string(text)))
+		return fmt.Errorf("%s is no address of a DNS server; want an IP address and port, as in 10.0.0.2:53", shown(string(text)))
 	}
 	d.AddrPort = server
 	return nil
