@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // shorthands puts port and debug into the keys that they are short for.
@@ -157,7 +158,8 @@ func (c checker) checkBounds() {
 	size(config.Limits.ResponseHeader, leastHeader, "response_header")
 	fields := config.Limits.Fields
 	c.refuseUnless(fields == 0 || fields >= leastFields, fmt.Sprintf("hardly anything would pass; want %d or more, or 0 for no bound", leastFields), "limits", "fields")
-	c.refuseUnless(config.ResolveInterval > 0, "want a time from one look to the next, as in 10s", "resolve_interval")
+	bounded := config.ResolveInterval >= time.Second && config.ResolveInterval <= time.Hour // as discovery has it
+	c.refuseUnless(bounded, "want 1s to 1h from one look to the next, as in 10s", "resolve_interval")
 }
 
 func (c checker) checkExpect(expect *Expect) {

@@ -43,7 +43,7 @@ type Config struct {
 	Admin Admin `koanf:"admin"`
 	// Resolver are the DNS servers that servers' names are asked for, with their ports; none: the system's resolver.
 	Resolver []DNSServer `koanf:"resolver" example:"10.0.0.2:53"`
-	// ResolveInterval is how often a name is looked up anew where nobody tells how long an answer holds.
+	// ResolveInterval is how often a name is looked up anew where nobody tells how long an answer holds, from 1s to 1h.
 	ResolveInterval time.Duration `koanf:"resolve_interval"`
 	// HSTS tells browsers to use https alone for so long (Strict-Transport-Security), on TLS listeners; 0s: nothing is said.
 	HSTS time.Duration `koanf:"hsts"`
