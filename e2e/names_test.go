@@ -278,9 +278,13 @@ func TestRefusedConfigLeavesNamesAlone(t *testing.T) {
 // that failed, that the last addresses stay in use, where there were none.
 func TestWhyANameIsUnknown(t *testing.T) {
 	t.Parallel()
-	names := newNameServer(t)
-	names.silence("late.test.")
-	l := startFile(t, listenAnywhere, "resolver: '"+names.address+"'", "backends: {example.com: {servers: ['http://late.test']}}")
+	servers := make([]string, 20) // that many keep the first lookup under way for about ten seconds, so that the first request meets it
+	for i := range servers {
+		names := newNameServer(t)
+		names.silence("late.test.")
+		servers[i] = "'" + names.address + "'"
+	}
+	l := startFile(t, listenAnywhere, "resolver: ["+strings.Join(servers, ", ")+"]", "backends: {example.com: {servers: ['http://late.test']}}")
 	asked := 0
 	requireWhy := func(why string) {
 		t.Helper()
