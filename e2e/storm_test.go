@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -82,6 +83,7 @@ func TestTermWaitsForNoReload(t *testing.T) {
 }
 
 // TestDrainDuringAnUpgrade: it was acknowledged, and then nobody knew of it, since the new process had been told before of what is drained.
+// A roll waits for the new process.
 func TestDrainDuringAnUpgrade(t *testing.T) {
 	t.Parallel()
 	servers := startUpstreams(t, 2)
@@ -117,10 +119,13 @@ func TestDrainDuringAnUpgrade(t *testing.T) {
 	l.signal(syscall.SIGUSR2)
 	eventually(t, "a second one is at the gate", func() bool { return count(l.stderr.lines(), "at the gate") == 2 })
 	assert.Contains(t, drain("undrain", 1).stderr, "an upgrade is under way")
+	roll := start(t, program{path: built.l7, args: []string{"roll", "--admin", control, "--force", "example.com", "--", "true"}})
+	roll.await("the roll waits", func() bool { return strings.Contains(roll.stderr.String(), "waiting for an upgrade to end") })
 	require.NoError(t, os.WriteFile(gate, []byte("go\n"), 0o600))
 	l.awaitLog("upgraded; the new process serves", 1)
 	l.awaitLog("drained", 1)
 	assert.True(t, statusOf(t, control).Backends[0].Servers[0].Drained, "it does what it said that it does not")
+	assert.Zero(t, roll.exit(), "%s", &roll.stderr)
 	drain("undrain", 0)
 	l.stop()
 }
