@@ -31,11 +31,22 @@ func compare(e config.Expect, snapshot *server.Snapshot) string {
 	case err != nil:
 		return err.Error()
 	case e.Backend != "" && d.Backend == "":
-		return fmt.Sprintf("%s leads to no backend; want %q", e.Request, e.Backend)
+		return fmt.Sprintf("%s; want %q", nowhere(e, d), e.Backend)
 	case e.Backend != "" && d.Backend != e.Backend:
 		return fmt.Sprintf("%s leads to backend %q; want %q", e.Request, d.Backend, e.Backend)
+	case e.Backend == "" && e.Status == 0 && d.Backend == "": // what else it may be answered, as a 401, is by design
+		return nowhere(e, d)
 	case e.Status != 0 && d.Status != e.Status:
 		return fmt.Sprintf("%s ends with status %d (%s); want %d", e.Request, d.Status, d.Cause, e.Status)
 	}
 	return ""
+}
+
+// nowhere says what becomes of a request that leads to no backend.
+func nowhere(e config.Expect, d *server.Decision) string {
+	text := fmt.Sprintf("%s leads to no backend; it is answered %d (%s)", e.Request, d.Status, d.Cause)
+	if d.Error != "" {
+		text += ": " + d.Error
+	}
+	return text
 }

@@ -419,7 +419,7 @@ func DefaultServer() Server { return Server{Weight: 1} }
 type Expect struct {
 	// Request is a method and a URL. It comes without credentials.
 	Request string `koanf:"request" l7:"main" example:"GET https://example.com/api/x"`
-	// Backend is the one that the request has to be routed to; empty: any.
+	// Backend is the one that the request has to be routed to; empty: any, and where a status is given none will do.
 	Backend string `koanf:"backend" example:"example.com/api"`
 	// Status is what l7 has to answer by itself, as in 401 or 404; 200: it passes the request on. 0: either.
 	Status int `koanf:"status" range:"0-599" example:"200"`
