@@ -52,8 +52,12 @@ func (b backendCheck) checkEject(e *Eject) {
 	b.refuseUnless(e.Time <= e.Max || b.isUnread("eject", "max"), "it is longer than max, which is "+formatDuration(e.Max), "eject", "time")
 }
 
+// switches are words of somebody who wants to turn a thing on or off.
+var switches = []string{"true", "false", "on", "off", "yes", "no"}
+
 func (b backendCheck) checkSticky(s *Sticky) {
-	b.refuseUnless(s.Cookie == "" || isToken(s.Cookie), "want the name of a cookie, as in l7", "sticky", "cookie")
+	named := s.Cookie == "" || isToken(s.Cookie) && !slices.Contains(switches, strings.ToLower(s.Cookie))
+	b.refuseUnless(named, "want the name of a cookie, as in l7; leave the key out for none", "sticky", "cookie")
 	b.refuseUnless(s.Secret == "" || s.Cookie != "" || b.isUnread("sticky"), "there is no cookie to sign; give sticky.cookie too, as in l7", "sticky", "secret")
 }
 
