@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -41,10 +42,22 @@ func (c listenerCheck) checkTLS(t *TLS) {
 	c.refuseUnless(!asks || signers, "there is nobody who may sign clients' certificates; give client_ca", "tls", "client_auth")
 	c.refuseUnless(asks || t.ClientCA == "" || c.isUnread("tls", "client_auth"), "no client is asked for a certificate; give client_auth: request or require", "tls", "client_ca")
 	c.refuseUnless(t.ClientCRL == "" || signers, "it says what client_ca has revoked; give that too", "tls", "client_crl")
-	if !t.On() {
-		plain := !asks && !t.StrictSNI && len(t.CipherSuites) == 0 || c.isUnread("tls", "certificate") || c.isUnread("tls", "acme")
-		c.refuseUnless(plain, "there is none, so that the listener is plain; give certificates, acme, or certificate: self", "tls", "certificates")
+	if !t.On() && c.out.Origin(c.at("tls")) != (Origin{}) && !c.isMisread() {
+		c.refuseUnless(false, "there is none, so that the listener would be plain; give certificates, acme, or certificate: self, or leave tls out", "tls", "certificates")
 	}
+}
+
+// isMisread is true where the section has a certificate that could not be read, or may have one under a wrong name.
+func (c listenerCheck) isMisread() bool {
+	keys := c.keys.field("listen").Item.field("tls")
+	return slices.ContainsFunc(c.problems, func(p Problem) bool {
+		at := c.at("tls")
+		if len(p.Path) <= len(at) || !slices.Equal(p.Path[:len(at)], at) {
+			return false
+		}
+		name := p.Path[len(at)]
+		return keys.field(name) == nil || slices.Contains([]string{"certificate", "certificates", "acme"}, name)
+	})
 }
 
 func (c listenerCheck) checkACME(a *ACME) {

@@ -64,11 +64,14 @@ func (d *dumper) section(k *Key, v reflect.Value) *yaml.Node {
 	return n
 }
 
-// unset says that a key of a section has no place in a dump: of port and listen only one may stand there,
+// unset says that a key of a section has no place in a dump: of port and listen only one may stand there, a plain listener has no tls,
 // and users that a backend does not have are not the same as none.
 func unset(f *Key, section reflect.Value) bool {
-	if config, ok := section.Interface().(Config); ok {
-		return f.Name == "port" && config.Port == 0 || f.Name == "listen" && config.Port != 0
+	switch v := section.Interface().(type) {
+	case Config:
+		return f.Name == "port" && v.Port == 0 || f.Name == "listen" && v.Port != 0
+	case Listener:
+		return f.Name == "tls" && !v.TLS.On()
 	}
 	return f.isUsers() && section.Field(f.index).IsNil()
 }
