@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -141,20 +142,12 @@ func (l *listening) secure(i int, from *config.Listener, file func(string) strin
 	options := certs.ServerOptions{
 		MinVersion: t.MinVersion, CipherSuites: t.CipherSuites, StrictSNI: t.StrictSNI, Tickets: parts.tickets,
 	}
+	var wrong [3]error // all of them are told
 	if t.Certificate == "self" {
-		own, err := parts.certs.selfSigned()
-		if err != nil {
-			l.findings = append(l.findings, config.Finding{Path: where, Text: err.Error()})
-			return
-		}
-		options.GetCertificate = own.get
-		l.warnings = append(l.warnings, fmt.Sprintf("%s shows a certificate of its own making, for development; its SHA-256 fingerprint is %s", from.Address, own.print))
+		options.GetCertificate, wrong[0] = l.self(from, parts)
 	} else {
-		keeper, err := l.keep(from, file, parts)
-		if err != nil {
-			l.blame(err, append(slices.Clone(where), "certificates"))
-			return
-		}
+		var keeper *certs.Keeper
+		keeper, wrong[0] = l.keep(from, file, parts)
 		options.GetCertificate = keeper.GetCertificate
 		if t.ACME.On() {
 			wanted := l.authority(where, &t.ACME, file)
@@ -164,20 +157,30 @@ func (l *listening) secure(i int, from *config.Listener, file func(string) strin
 			}
 		}
 	}
-	clients, err := l.clients(t, file)
-	if err == nil {
-		options.Clients = clients
-		l.listens[len(l.listens)-1].TLS, err = certs.NewServerConfig(options)
+	options.Clients, wrong[1] = l.clients(t, file)
+	l.listens[len(l.listens)-1].TLS, wrong[2] = certs.NewServerConfig(options)
+	for _, m := range certs.Mistakes(errors.Join(wrong[:]...)) {
+		l.findings = append(l.findings, config.Finding{Path: slices.Concat(where, m.Path), Text: m.Text})
 	}
+}
+
+// self has a listener show a certificate of our own making.
+func (l *listening) self(from *config.Listener, parts Parts) (get func(*tls.ClientHelloInfo) (*tls.Certificate, error), err error) {
+	own, err := parts.certs.selfSigned()
 	if err != nil {
-		l.findings = append(l.findings, config.Finding{Path: where, Text: err.Error()})
+		return nil, err
 	}
+	l.warnings = append(l.warnings, fmt.Sprintf("%s shows a certificate of its own making, for development; its SHA-256 fingerprint is %s", from.Address, own.print))
+	return own.get, nil
 }
 
 // clients reads whose certificates a listener's clients may show; nil: they are not asked.
 func (l *listening) clients(t *config.TLS, file func(string) string) (*certs.Clients, error) {
+	if t.ClientAuth == "off" || t.ClientCA == "" {
+		return nil, nil // the one without the other has been reported
+	}
 	clients, warnings, err := certs.NewClients(t.ClientAuth, file(t.ClientCA), file(t.ClientCRL))
-	if clients == nil {
+	if err != nil {
 		return nil, err
 	}
 	l.keepers.clients = append(l.keepers.clients, clients)
@@ -200,22 +203,6 @@ func (l *listening) keep(from *config.Listener, file func(string) string, parts 
 	l.files = append(l.files, keeper.Files()...)
 	l.warnings = append(l.warnings, warnings...)
 	return keeper, nil
-}
-
-// blame gives each pair that cannot be used its place.
-func (l *listening) blame(err error, where []string) {
-	joined, several := err.(interface{ Unwrap() []error })
-	if !several {
-		l.findings = append(l.findings, config.Finding{Path: where, Text: err.Error()})
-		return
-	}
-	for _, err := range joined.Unwrap() {
-		path := where
-		if pair, ok := err.(*certs.PairError); ok { //nolint:errorlint // as NewKeeper joins them
-			path = append(slices.Clone(where), strconv.Itoa(pair.Index))
-		}
-		l.findings = append(l.findings, config.Finding{Path: path, Text: err.Error()})
-	}
 }
 
 // renewCertificates reads the files of certificates, authorities and revocations again, because some have changed. A reload that is under way,

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"net/netip"
@@ -34,26 +35,39 @@ func NewClientConfig(o ClientOptions) (c *ClientConfig, warnings []string, err e
 	}
 	var authorities, pair []byte
 	if o.CAFile != "" {
-		found, text, err := readCertificates(o.CAFile)
-		if err != nil {
-			return nil, nil, err
-		}
-		config.RootCAs, authorities = pool(found), text
+		var found []*x509.Certificate
+		found, authorities, err = readCertificates(o.CAFile)
+		err = option(err, "ca_file")
+		config.RootCAs = pool(found)
 	}
-	if (o.Cert == "") != (o.Key == "") {
-		return nil, nil, errors.New("cannot use a client certificate without its key, or a key without its certificate")
+	read, wrong := o.pair()
+	if err = errors.Join(err, wrong); err != nil {
+		return nil, nil, err
 	}
-	if o.Cert != "" {
-		read, err := readPair(0, Pair{o.Cert, o.Key}, nil)
-		if err != nil {
-			return nil, nil, err
-		}
+	if read != nil {
 		config.Certificates, pair = []tls.Certificate{*read.cert}, read.sum[:]
 		warnings = read.warnings(time.Now())
 	}
 	sum := sumOf([]byte(o.CAFile), authorities, []byte(o.ServerName), []byte(o.Cert), []byte(o.Key), pair,
 		strconv.AppendBool(nil, o.InsecureSkipVerify))
 	return &ClientConfig{config: config, key: hex.EncodeToString(sum[:])}, warnings, nil
+}
+
+// pair reads the certificate that is shown; nil: there is none.
+func (o ClientOptions) pair() (read *entry, err error) {
+	switch {
+	case o.Cert == "" && o.Key == "":
+		return nil, nil
+	case o.Cert == "" || o.Key == "":
+		return nil, option(errors.New("cannot use a client certificate without its key, or a key without its certificate"), "cert")
+	}
+	read, err = readPair(0, Pair{o.Cert, o.Key}, nil)
+	var wrong []error
+	for _, err := range parts(err) {
+		failed, _ := errors.AsType[*PairError](err) // readPair returns no others
+		wrong = append(wrong, option(failed, failed.Key))
+	}
+	return read, errors.Join(wrong...)
 }
 
 // Key is the same for the same options and contents of files, and for no others.

@@ -59,15 +59,17 @@ func (c *Clients) Reload() (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	authorities, text, err := readCertificates(c.ca)
-	if err != nil {
-		return false, err
-	}
+	err = option(err, "client_ca")
 	next := &trusted{pool: pool(authorities)}
 	var list []byte
 	if c.crl != "" {
-		if list, err = readFile(c.crl); err != nil {
-			return false, fmt.Errorf("cannot use %q: %w", c.crl, err)
+		var missing error
+		if list, missing = readFile(c.crl); missing != nil {
+			err = errors.Join(err, option(fmt.Errorf("cannot use %q: %w", c.crl, missing), "client_crl"))
 		}
+	}
+	if err != nil {
+		return false, err
 	}
 	next.sum = sumOf(text, list)
 	if before := c.trusted.Load(); before != nil && before.sum == next.sum {
@@ -75,7 +77,7 @@ func (c *Clients) Reload() (changed bool, err error) {
 	}
 	if c.crl != "" {
 		if next.revoked, err = parseRevoked(c.crl, list, authorities); err != nil {
-			return false, err
+			return false, option(err, "client_crl")
 		}
 	}
 	c.trusted.Store(next)

@@ -21,7 +21,8 @@ type Pair struct{ Cert, Key string }
 // PairError says why one pair cannot be used.
 type PairError struct {
 	Index int    // of the pair
-	File  string // the one of the two that is at fault; of two that do not match, the key
+	Key   string // which of its files is at fault: cert or key
+	File  string // that file; of two that do not match, the key's
 	Err   error
 }
 
@@ -38,15 +39,20 @@ type entry struct {
 }
 
 // readPair reads a pair. If the files are what they were before, so is the result: a certificate that has not changed is not parsed
-// again. The error is a *PairError.
+// again. The error joins a *PairError for each file that is at fault.
 func readPair(index int, p Pair, before *entry) (*entry, error) {
+	badCert := func(err error) error { return &PairError{index, "cert", p.Cert, err} }
+	badKey := func(err error) error { return &PairError{index, "key", p.Key, err} }
 	certText, err := readFile(p.Cert)
 	if err != nil {
-		return nil, &PairError{index, p.Cert, err}
+		err = badCert(err)
 	}
-	keyText, err := readFile(p.Key)
+	keyText, missing := readFile(p.Key)
+	if missing != nil {
+		err = errors.Join(err, badKey(missing))
+	}
 	if err != nil {
-		return nil, &PairError{index, p.Key, err}
+		return nil, err
 	}
 	sum := sumOf(certText, keyText)
 	if before != nil && before.sum == sum {
@@ -54,11 +60,11 @@ func readPair(index int, p Pair, before *entry) (*entry, error) {
 	}
 	chain, err := parseCertificates(certText)
 	if err != nil {
-		return nil, &PairError{index, p.Cert, err}
+		return nil, badCert(err)
 	}
 	cert, err := tls.X509KeyPair(certText, keyText)
 	if err != nil { // the certificate has been read, so it is about the key
-		return nil, &PairError{index, p.Key, fmt.Errorf("it is no key for certificate %q: %w", p.Cert, err)}
+		return nil, badKey(fmt.Errorf("it is no key for certificate %q: %w", p.Cert, err))
 	}
 	cert.Leaf = chain[0]
 	notAfter := slices.MinFunc(chain, func(a, b *x509.Certificate) int { return a.NotAfter.Compare(b.NotAfter) }).NotAfter

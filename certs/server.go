@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -68,7 +69,7 @@ func (o ServerOptions) setVersions(config *tls.Config) (err error) {
 		return fmt.Errorf("cannot use min_version %q: it is 1.2 or 1.3", o.MinVersion)
 	}
 	if config.MinVersion == tls.VersionTLS13 && len(o.CipherSuites) > 0 {
-		return errors.New("cannot use cipher_suites with min_version 1.3: the suites of TLS 1.3 are always on")
+		return option(errors.New("cannot use cipher_suites with min_version 1.3: the suites of TLS 1.3 are always on"), "cipher_suites")
 	}
 	config.CipherSuites, err = suites(o.CipherSuites)
 	return err
@@ -92,15 +93,17 @@ func suites(names []string) (ids []uint16, err error) {
 	if len(names) == 0 {
 		names = good
 	}
-	for _, name := range names {
+	var wrong []error
+	for i, name := range names {
 		id, ok := known[name]
 		if !ok {
-			return nil, fmt.Errorf("cannot use cipher suite %q: it is %s; there are %s, and for old clients %s",
+			text := fmt.Errorf("cannot use cipher suite %q: it is %s; there are %s, and for old clients %s",
 				name, whatSuite(name), strings.Join(good, ", "), strings.Join(old, ", "))
+			wrong = append(wrong, option(text, "cipher_suites", strconv.Itoa(i)))
 		}
 		ids = append(ids, id)
 	}
-	return ids, nil
+	return ids, errors.Join(wrong...)
 }
 
 // whatSuite says what a suite is that cannot be chosen.

@@ -30,7 +30,7 @@ type Expiry struct {
 	File     string
 }
 
-// Load reads all pairs, of which the first is the default. The error joins a *PairError for each that cannot be read or does not match,
+// Load reads all pairs, of which the first is the default. The error joins a *PairError for each file that cannot be read or does not match,
 // and then there is no store. Warnings tell of certificates that clients will not like, which are used all the same: one that has
 // expired, say.
 func Load(pairs []Pair, now time.Time) (store *Store, warnings []string, err error) {
@@ -48,7 +48,7 @@ func load(pairs []Pair, before *Store) (store *Store, broken []error) {
 		old := before.entry(pair)
 		read, err := readPair(i, pair, old)
 		if err != nil {
-			broken = append(broken, err)
+			broken = append(broken, parts(err)...)
 			read = old
 		}
 		if read != nil {

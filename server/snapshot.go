@@ -201,11 +201,16 @@ func (b *builder) transport(name string) {
 		return
 	}
 	t := cfg.TLS
+	if (t.Cert == "") != (t.Key == "") {
+		t.Cert, t.Key = "", "" // it has been reported
+	}
 	client, warnings, err := certs.NewClientConfig(certs.ClientOptions{
 		CAFile: t.CAFile, ServerName: t.ServerName, Cert: t.Cert, Key: t.Key, InsecureSkipVerify: t.InsecureSkipVerify,
 	})
+	for _, m := range certs.Mistakes(err) {
+		b.find(m.Text, append([]string{"backends", name, "tls"}, m.Path...)...)
+	}
 	if err != nil {
-		b.find(err.Error(), "backends", name, "tls")
 		return
 	}
 	for _, w := range warnings {
