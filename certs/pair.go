@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -63,7 +64,13 @@ func readPair(index int, p Pair, before *entry) (*entry, error) {
 		return nil, badCert(err)
 	}
 	cert, err := tls.X509KeyPair(certText, keyText)
-	if err != nil { // the certificate has been read, so it is about the key
+	switch {
+	case err == nil:
+	case isEncrypted(keyText):
+		return nil, badKey(fmt.Errorf("it is encrypted; `openssl pkey -in %s -out plain.key` takes the password away", p.Key))
+	case slices.ContainsFunc(chain[1:], func(c *x509.Certificate) bool { return fits(c, keyText) }):
+		return nil, badKey(fmt.Errorf("it is no key for the first certificate in %q: the server's own certificate comes first in the file", p.Cert))
+	default: // the certificate has been read, so it is about the key
 		return nil, badKey(fmt.Errorf("it is no key for certificate %q: %w", p.Cert, err))
 	}
 	cert.Leaf = chain[0]
@@ -73,6 +80,22 @@ func readPair(index int, p Pair, before *entry) (*entry, error) {
 
 func (e *entry) expiry() Expiry {
 	return Expiry{Names: namesOf(e.cert.Leaf), NotAfter: e.notAfter, File: e.pair.Cert}
+}
+
+// isEncrypted is true for a key that nobody can read without a password.
+func isEncrypted(keyText []byte) bool {
+	for block, rest := pem.Decode(keyText); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.HasSuffix(block.Headers["Proc-Type"], ",ENCRYPTED") {
+			return true
+		}
+	}
+	return false
+}
+
+// fits is true for the key of a certificate.
+func fits(cert *x509.Certificate, keyText []byte) bool {
+	_, err := tls.X509KeyPair(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}), keyText)
+	return err == nil
 }
 
 // warnings are what is wrong with a certificate that is used all the same.

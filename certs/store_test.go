@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/pem"
 	"errors"
 	"net"
 	"os"
@@ -109,8 +110,20 @@ func TestLoadRefuses(t *testing.T) {
 	f(0, empty.Cert, "no certificate in PEM form", empty)
 	f(1, garbled.Cert, "certificate 1 in it cannot be read", good, garbled)
 	f(0, noKey.Key, "it is no key for certificate", noKey)
+	// A certificate of the chain before that of the server, and keys with a password.
+	rootFirst := ca.named(t, "f.test")
+	leafText, err := os.ReadFile(rootFirst.Cert)
+	require.NoError(t, err)
+	write(t, rootFirst.Cert, append(pemOf("CERTIFICATE", ca.cert.Raw), leafText...))
+	f(0, rootFirst.Key, "the server's own certificate comes first in the file", rootFirst)
+	encrypted := ca.named(t, "g.test")
+	write(t, encrypted.Key, pemOf("ENCRYPTED PRIVATE KEY", []byte("garbled")))
+	f(0, encrypted.Key, "it is encrypted; `openssl pkey -in "+encrypted.Key+" -out plain.key`", encrypted)
+	old := pem.Block{Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: []byte("garbled")}
+	write(t, encrypted.Key, pem.EncodeToMemory(&old))
+	f(0, encrypted.Key, "it is encrypted; ", encrypted)
 
-	_, _, err := Load([]Pair{empty, good, noKey}, time.Now())
+	_, _, err = Load([]Pair{empty, good, noKey}, time.Now())
 	require.ErrorContains(t, err, empty.Cert)
 	require.ErrorContains(t, err, noKey.Key)
 	_, _, err = Load([]Pair{{"missing.pem", "missing.pem"}}, time.Now())
