@@ -25,8 +25,22 @@ type Plan struct {
 }
 
 // Prepare loads a config and builds its snapshot. It changes nothing that is in force. The error is
-// config.Problems: all of them at once.
+// config.Problems: all of them at once, or else what does not become of requests as it is expected.
 func Prepare(source Source, parts Parts) (*Plan, error) {
+	plan, err := Build(source, parts)
+	if err != nil {
+		return nil, err
+	}
+	if problems := addFindings(nil, plan.Loaded, unexpected(plan.Config, plan.Snapshot)); len(problems) > 0 {
+		plan.Snapshot.Close()
+		problems.Sort()
+		return nil, problems
+	}
+	return plan, nil
+}
+
+// Build is Prepare for who wants to know what becomes of requests, and so tries none that the config expects anything of.
+func Build(source Source, parts Parts) (*Plan, error) {
 	loaded, problems := config.Examine(source.Args, source.Environ)
 	cfg := loaded.Config
 	users, findings := addUsersFile(loaded, &cfg)
@@ -42,9 +56,6 @@ func Prepare(source Source, parts Parts) (*Plan, error) {
 	}
 	snapshot, findings := server.NewSnapshot(&cfg, parts.Parts)
 	problems = addFindings(problems, loaded, findings)
-	if len(problems) == 0 {
-		problems = addFindings(problems, loaded, unexpected(&cfg, snapshot))
-	}
 	if len(problems) > 0 {
 		if snapshot != nil {
 			snapshot.Close()

@@ -18,7 +18,7 @@ func dumpCommand(p Process) *cli.Command {
 			if err != nil {
 				return err
 			}
-			plan, err := app.Prepare(src, app.NewParts(app.Ignore))
+			plan, err := app.Build(src, app.NewParts(app.Ignore))
 			if err != nil {
 				return err
 			}

@@ -38,7 +38,7 @@ func explainCommand(p Process) *cli.Command {
 				return remotely(p, explainLive)(c)
 			}
 			src := configSource(c, p, nil)
-			plan, err := app.Prepare(src, app.NewParts(app.Ignore))
+			plan, err := app.Build(src, app.NewParts(app.Ignore))
 			if err != nil {
 				return err
 			}

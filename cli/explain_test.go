@@ -30,3 +30,15 @@ func TestExplainOffline(t *testing.T) {
 	got = run(nil, "explain", "--config", file, "http://alice:hunter2#@a/")
 	assert.Equal(t, ran{exitUsage, "", "l7: cannot use the URL; want one with scheme and host, as in http://example.com/api\nSee `l7 explain --help`.\n"}, got)
 }
+
+// A config in which an expectation does not come true is explained and dumped: explain is what finds out why it does not.
+func TestExplainWithoutExpectations(t *testing.T) {
+	file := writeConfig(t, "expect: {request: 'http://a/', backend: b}\nbackends: {a: {servers: ['127.0.0.1:1']}, b: {servers: ['127.0.0.1:2']}}")
+	got := run(nil, "explain", "--config", file, "http://a/")
+	assert.Zero(t, got.code, got.stderr)
+	assert.Contains(t, got.stdout, "backend     a\n")
+	got = run(nil, "dump", "--config", file)
+	assert.Zero(t, got.code, got.stderr)
+	got = run(nil, "check", "--config", file)
+	assert.Contains(t, got.stderr, `http://a/ leads to backend "a"; want "b"`)
+}
