@@ -13,7 +13,7 @@ import (
 //
 // The tags are the table that Keys reads: koanf is the name; l7:"short" marks a key that stands for
 // another one, l7:"main" the one that may stand for its whole section, which is nothing without it, l7:"alone" one that may and need not be there; range, enum and example speak
-// for themselves.
+// for themselves, and hint is what somebody may have meant by another value.
 type Config struct {
 	// Port is short for listen: [':PORT'], on IPv4 and IPv6. It is 0 where Listen came from elsewhere.
 	Port int `koanf:"port" l7:"short" range:"0-65535" example:"8080"`
@@ -81,7 +81,7 @@ type Listener struct {
 // TLS is how clients speak TLS.
 type TLS struct {
 	// Certificate is self for one that is made at the start, for development.
-	Certificate string `koanf:"certificate" l7:"alone" enum:",self"`
+	Certificate string `koanf:"certificate" l7:"alone" enum:",self" hint:"files are written as certificates: [{cert: FILE, key: FILE}]"`
 	// Certificates are pairs of files; the one whose names match is used, or else the first.
 	Certificates []Certificate `koanf:"certificates"`
 	// ACME has certificates made by an authority that speaks ACME, as Let's Encrypt does.

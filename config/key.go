@@ -39,6 +39,7 @@ type Key struct {
 	Enum     []string // the words that a text may be; nil: any
 	Min, Max int      // of a number
 	Example  string   // a good value
+	Hint     string   // what somebody may have meant by a value that is none
 	Default  string   // the value's text where no layer gives one
 	Main     bool     // this value alone may stand for its whole section
 	Needed   bool     // its section is nothing without it
@@ -101,7 +102,7 @@ func fieldKey(f reflect.StructField, index int) *Key {
 	k.Name, k.Field, k.index = f.Tag.Get("koanf"), f.Name, index
 	word := f.Tag.Get("l7")
 	k.Main, k.Needed, k.Short = word == "main" || word == "alone", word == "main", word == "short"
-	k.Example = f.Tag.Get("example")
+	k.Example, k.Hint = f.Tag.Get("example"), f.Tag.Get("hint")
 	if words := f.Tag.Get("enum"); words != "" {
 		k.Enum = strings.Split(words, ",")
 	}
@@ -221,12 +222,17 @@ func (k *Key) child(step string) *Key {
 // isUsers says that the map holds logins and passwords.
 func (k *Key) isUsers() bool { return k.Kind == KindMap && k.Item.Kind == KindSecret }
 
+func (k *Key) isBackend() bool { return k.Type == reflect.TypeFor[Backend]() }
+
 // want says what the value should look like.
 func (k *Key) want() string {
 	text := ""
 	switch k.Kind {
 	case KindSection:
 		text = "want keys with values: " + strings.Join(k.names(), ", ")
+		if k.isBackend() {
+			text = "want keys with values, as in {servers: ['127.0.0.1:8081']}" // what it is nothing without, of so many
+		}
 	case KindMap:
 		text = "want keys with values"
 		if k.isUsers() {
@@ -248,11 +254,17 @@ func (k *Key) want() string {
 	case KindSize:
 		text = "want a size with its unit (B, KiB, MiB, GiB)"
 	}
-	if len(k.Enum) > 0 {
-		text = "want one of " + strings.TrimPrefix(strings.Join(k.Enum, ", "), ", ") // an empty one is what stands without it
+	if words := strings.TrimPrefix(strings.Join(k.Enum, ", "), ", "); words != "" { // an empty one is what stands without it
+		text = "want " + words
+		if strings.Contains(words, ", ") {
+			text = "want one of " + words
+		}
 	}
 	if k.Example != "" && k.Kind != KindList {
 		text += ", as in " + k.Example
+	}
+	if k.Hint != "" {
+		text += "; " + k.Hint
 	}
 	return text
 }

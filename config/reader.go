@@ -130,7 +130,27 @@ func unknownKey(name string, k *Key) string {
 	if hint := DidYouMean(name, k.names()); hint != "" {
 		return "unknown key" + hint
 	}
+	if hint := meant(name, k); hint != "" {
+		return "unknown key; did you mean " + hint + "?"
+	}
 	return "unknown key; known here: " + strings.Join(k.names(), ", ")
+}
+
+// meant is the one key that a shorter name may stand for, or else that of a section further down; empty: none.
+func meant(name string, k *Key) string {
+	longer := slices.DeleteFunc(k.names(), func(known string) bool { return !strings.HasPrefix(known, name+"_") })
+	if len(longer) == 1 {
+		return strconv.Quote(longer[0])
+	}
+	for _, f := range k.Fields {
+		switch {
+		case f.Kind == KindSection && f.field(name) != nil:
+			return f.Name + ": {" + name + ": ...}"
+		case f.Kind == KindList && f.Item.Kind == KindSection && f.Item.field(name) != nil:
+			return f.Name + ": [{" + name + ": ...}]"
+		}
+	}
+	return ""
 }
 
 // table reads a mapping whose keys the user chooses.
@@ -212,7 +232,11 @@ func (r *reader) expect(n *yaml.Node, k *Key, kind yaml.Kind) bool {
 	if n.Kind == kind {
 		return true
 	}
-	r.fail(n, k.want()+"; this is "+form(n))
+	text := k.want()
+	if _, err := parseAddress(n.Value); err == nil && k.isBackend() && n.Kind == yaml.ScalarNode && r.aliases == 0 {
+		text = "want keys with values; write {servers: '" + n.Value + "'}"
+	}
+	r.fail(n, text+"; this is "+form(n))
 	return false
 }
 
