@@ -26,11 +26,11 @@ func (b backendCheck) check(backend *Backend) {
 
 func (b backendCheck) checkHealth(h *Health) {
 	path := h.Path == "" || strings.HasPrefix(h.Path, "/") && !strings.ContainsFunc(h.Path, isSpaceOrControl)
-	b.refuseUnless(path, "want a path that begins with '/' and has no spaces, as in /healthz", "health", "path")
+	b.refuseValueUnless(path, h.Path, "want a path that begins with '/' and has no spaces, as in /healthz", "health", "path")
 	b.refuseUnless(h.Interval > 0, "want a time from one check to the next, as in 5s; without a path there are no checks", "health", "interval")
 	b.refuseUnless(h.Timeout > 0, "a check needs a bound, as in 2s", "health", "timeout")
-	b.refuseUnless(isToken(h.Method), "want a method, as in GET", "health", "method")
-	b.refuseUnless(h.Host == "" || isHostPort(h.Host), "want a host, with or without a port, as in example.com", "health", "host")
+	b.refuseValueUnless(isToken(h.Method), h.Method, "want a method, as in GET", "health", "method")
+	b.refuseValueUnless(h.Host == "" || isHostPort(h.Host), h.Host, "want a host, with or without a port, as in example.com", "health", "host")
 	if h.Body == "" {
 		return
 	}
@@ -57,7 +57,7 @@ var switches = []string{"true", "false", "on", "off", "yes", "no"}
 
 func (b backendCheck) checkSticky(s *Sticky) {
 	named := s.Cookie == "" || isToken(s.Cookie) && !slices.Contains(switches, strings.ToLower(s.Cookie))
-	b.refuseUnless(named, "want the name of a cookie, as in l7; leave the key out for none", "sticky", "cookie")
+	b.refuseValueUnless(named, s.Cookie, "want the name of a cookie, as in l7; leave the key out for none", "sticky", "cookie")
 	b.refuseUnless(s.Secret == "" || s.Cookie != "" || b.isUnread("sticky"), "there is no cookie to sign; give sticky.cookie too, as in l7", "sticky", "secret")
 }
 
@@ -109,7 +109,7 @@ func (b backendCheck) checkUpgrades(protocols []string) {
 	for i, protocol := range protocols {
 		name, version, versioned := strings.Cut(protocol, "/")
 		n := strconv.Itoa(i)
-		b.refuseUnless(isToken(name) && (!versioned || isToken(version)), "want the name of a protocol, as in websocket", "upgrade", n)
+		b.refuseValueUnless(isToken(name) && (!versioned || isToken(version)), protocol, "want the name of a protocol, as in websocket", "upgrade", n)
 		b.refuseUnless(!strings.EqualFold(protocol, "h2c"), "h2c cannot be passed on: routes and users would not hold for the requests inside of it", "upgrade", n)
 	}
 }

@@ -16,13 +16,14 @@ func (c listenerCheck) check(l *Listener) {
 	c.refuseUnless(l.Mode == "" || unix, "only a unix socket has a mode", "mode")
 	if l.Mode != "" {
 		mode, err := strconv.ParseUint(l.Mode, 8, 32)
-		c.refuseUnless(err == nil && mode <= 0o777, "want a mode in octal digits, as in 0660", "mode")
+		c.refuseValueUnless(err == nil && mode <= 0o777, l.Mode, "want a mode in octal digits, as in 0660", "mode")
 		c.refuseUnless(err != nil || mode != 0, "with "+l.Mode+" nobody could connect; want a mode as 0660, or leave it out for what the umask leaves", "mode")
 	}
 	c.refuseUnless(len(l.ProxyProtocol.Trusted) == 0 || l.Address.Network != "unix", "the clients of a unix socket have no addresses to be trusted by", "proxy_protocol")
 	c.refuseUnless(l.Owner == "" || unix, "only a unix socket has an owner", "owner")
 	user, group, both := strings.Cut(l.Owner, ":")
-	c.refuseUnless(l.Owner == "" || !strings.ContainsAny(group, ": ") && (user != "" || group != "") && (group != "" || !both), "want USER, USER:GROUP or :GROUP", "owner")
+	named := l.Owner == "" || !strings.ContainsAny(group, ": ") && (user != "" || group != "") && (group != "" || !both)
+	c.refuseValueUnless(named, l.Owner, "want USER, USER:GROUP or :GROUP", "owner")
 	c.refuseUnless(!l.RedirectHTTPS || !l.TLS.On(), "it speaks TLS; the redirect belongs to the listener that does not", "redirect_https")
 }
 
@@ -70,7 +71,7 @@ func (c listenerCheck) checkACME(a *ACME) {
 	}
 	c.refuseUnless(a.CARoot == "" || a.CA != "" || c.isUnread("tls", "acme", "ca"), "it is for an authority of your own; give ca too", "tls", "acme", "ca_root")
 	for i, host := range a.Hosts {
-		c.refuseUnless(host != "" && !strings.ContainsAny(host, "*/:"), "want an exact host: these challenges are for no others", "tls", "acme", "hosts", strconv.Itoa(i))
+		c.refuseValueUnless(host != "" && !strings.ContainsAny(host, "*/:"), host, "want an exact host: these challenges are for no others", "tls", "acme", "hosts", strconv.Itoa(i))
 	}
 }
 

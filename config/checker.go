@@ -2,8 +2,7 @@ package config
 
 import "slices"
 
-// checker says what is wrong at and below a path with values that are right one by one. What it says shows none of
-// them: the file may have them by an alias from where a secret stands.
+// checker says what is wrong at and below a path with values that are right one by one.
 type checker struct {
 	*loader
 	path   []string
@@ -17,6 +16,15 @@ func (c checker) refuseUnless(good bool, text string, keys ...string) {
 		return
 	}
 	c.problems = append(c.problems, c.out.Problem(c.at(keys...), text))
+}
+
+// refuseValueUnless is refuseUnless with the value that is refused. In a file with aliases it is not shown: it may come from where a secret
+// stands.
+func (c checker) refuseValueUnless(good bool, value, text string, keys ...string) {
+	if !c.aliases {
+		text = "cannot use " + shown(value) + "; " + text
+	}
+	c.refuseUnless(good, text, keys...)
 }
 
 func (c checker) warn(text string, keys ...string) {

@@ -78,6 +78,7 @@ type loader struct {
 	data     []byte         // the file's text, nil if there is none to read
 	settings map[string]any // what the file gives outside backends
 	tree     *tree          // keeps the file's nodes alive until the run ends
+	aliases  bool           // whether the file has any
 	problems Problems
 	warnings Problems
 }

@@ -88,6 +88,7 @@ func (p fileParser) Unmarshal(data []byte) (map[string]any, error) {
 	r := reader{file: p.out.File, budget: aliasBudget}
 	r.value(root, p.keys, reflect.ValueOf(&config).Elem())
 	p.problems = append(p.problems, r.problems...)
+	p.aliases = r.budget < aliasBudget
 	p.out.Config.Backends = config.Backends
 	config.Backends = nil
 	p.settings = given(root, p.keys, reflect.ValueOf(config))

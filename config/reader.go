@@ -216,7 +216,7 @@ func (r *reader) leaf(n *yaml.Node, k *Key, v reflect.Value) {
 	}
 	number, truth := n.Tag == "!!int" || n.Tag == "!!float", n.Tag == "!!bool"
 	if k.Kind == KindNumber && !number || k.Kind == KindBool && !truth {
-		r.fail(n, k.want()+"; this is "+form(n))
+		r.fail(n, r.notPlain(n, k))
 		return
 	}
 	err := k.set(v, n.Value)
@@ -225,6 +225,15 @@ func (r *reader) leaf(n *yaml.Node, k *Key, v reflect.Value) {
 		err = fmt.Errorf("cannot use what the alias stands for; %s", k.want())
 	}
 	r.failIf(n, err)
+}
+
+// notPlain is what is wrong with a scalar that is no number or no switch.
+func (r *reader) notPlain(n *yaml.Node, k *Key) string {
+	isQuoted := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0
+	if isQuoted || r.aliases > 0 {
+		return k.want() + "; this is " + form(n)
+	}
+	return "cannot use " + quote(n.Value) + "; " + k.want()
 }
 
 // expect reports a value of the wrong form. The value itself is not shown, for it can be anything.
