@@ -102,8 +102,11 @@ func parseAddress(text string) (Address, error) {
 		return serviceAddress(strings.TrimSuffix(strings.ToLower(scheme), ":"), rest)
 	case "fd:":
 		return Address{}, errors.New("a descriptor is for listen; a server has a name, an address or unix:/PATH")
+	case "http", "https", "srv+http", "srv+https":
+		return Address{}, fmt.Errorf("there is no colon behind %s; write %s://%s", scheme, scheme, rest)
 	default:
-		return Address{}, fmt.Errorf("unknown scheme %q; use http://HOST:PORT, https://HOST:PORT or unix:/PATH", strings.TrimSuffix(scheme, ":"))
+		return Address{}, fmt.Errorf("unknown scheme %q; use http://HOST:PORT, https://HOST:PORT, srv+http://NAME, srv+https://NAME or unix:/PATH",
+			strings.TrimSuffix(scheme, ":"))
 	}
 }
 

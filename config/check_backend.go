@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"regexp"
 	"regexp/syntax"
 	"slices"
@@ -64,6 +65,7 @@ func (b backendCheck) checkSticky(s *Sticky) {
 func (b backendCheck) checkServerTLS(backend *Backend) {
 	t := &backend.TLS
 	b.refuseUnless((t.Cert == "") == (t.Key == "") || b.isUnread("tls", "key"), "a certificate and its key go together", "tls", "cert")
+	b.refuseValueUnless(t.ServerName == "" || isHost(t.ServerName), t.ServerName, "want a name or an IP address, as in api.internal", "tls", "server_name")
 	https := slices.ContainsFunc(backend.Servers, func(s Server) bool { return strings.HasSuffix(s.Address.Scheme, "https") })
 	switch {
 	case *t == ServerTLS{}:
@@ -131,6 +133,15 @@ func isHostPort(text string) bool {
 		_, err = parsePort(port[1:], 1)
 	}
 	return err == nil && host != ""
+}
+
+// isHost is true for a name and for an IP address, in brackets or not.
+func isHost(text string) bool {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Zone() == "" // no certificate knows of zones
+	}
+	host, port, err := splitHostPort(text)
+	return err == nil && port == "" && host != ""
 }
 
 func isSpaceOrControl(r rune) bool { return r == ' ' || isControl(r) }

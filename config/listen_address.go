@@ -66,6 +66,9 @@ func parseListenAddress(text string) (ListenAddress, error) {
 		}
 		return ListenAddress{Network: "fd", Addr: strconv.FormatUint(fd, 10)}, nil
 	}
+	if number, ok := cutScheme(text, "fd:"); ok {
+		return ListenAddress{}, fmt.Errorf("a descriptor is written fd://%s", number)
+	}
 	if strings.Contains(text, "//") {
 		return ListenAddress{}, errors.New("a listener has no scheme; write ':80' or '127.0.0.1:80', and tls where clients speak it")
 	}
