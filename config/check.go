@@ -128,6 +128,7 @@ func (l *loader) check() {
 		addresses = append(addresses, listener.Address.String())
 	}
 	l.checkTwice(addresses, []string{"listen"})
+	l.checkPorts()
 	for name, backend := range config.Backends {
 		backendCheck{checker{l, []string{"backends", name}, unread}}.check(&backend)
 	}

@@ -274,7 +274,7 @@ func TestLoadErrors(t *testing.T) {
 		"L7_USERS_FILE: users_file: the text is not UTF-8")
 	f(aBackend, "L7_RESOLVE_INTERVAL=999ms", Args{}, "L7_RESOLVE_INTERVAL: resolve_interval: want 1s to 1h from one look to the next, as in 10s")
 	f(aBackend, "L7_RESOLVE_INTERVAL=61m", Args{}, "L7_RESOLVE_INTERVAL: resolve_interval: want 1s to 1h from one look to the next, as in 10s")
-	f(aBackend, "L7_LISTEN=:81 0.0.0.0:81 :81", Args{}, "L7_LISTEN: listen[2]: :81 is given twice; first at L7_LISTEN")
+	f(aBackend, "L7_LISTEN=:81 127.0.0.1:82 :81", Args{}, "L7_LISTEN: listen[2]: :81 is given twice; first at L7_LISTEN")
 	f(aBackend, "L7_TIMEOUT__CONNECT=1s|L7_BACKENDS=x|L7_BACKENDS__A=x|L7_NONSENSE=x|L7_TIMEOUTS=x", Args{},
 		`L7_BACKENDS: backends cannot be given in the environment; use L7_SERVERS="HOST=ADDRESS ..." or the file`,
 		`L7_BACKENDS__A: backends cannot be given in the environment; use L7_SERVERS="HOST=ADDRESS ..." or the file`,
