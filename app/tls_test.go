@@ -16,6 +16,7 @@ import (
 
 	"l7/certs"
 	"l7/config"
+	"l7/server"
 )
 
 // lockedBuffer is a log that may be read while it is written.
@@ -77,4 +78,22 @@ backends: {a.com: {servers: ['127.0.0.1:1']}}`)
 	f(first, 1, 0)
 	f(ca, 1, 1)
 	f(second, 2, 1)
+}
+
+// The fingerprint of a certificate of our own is told by the process that shows it. Check and diff told that of one which nobody ever sees.
+func TestFingerprint(t *testing.T) {
+	f := func(parts Parts, want bool) {
+		t.Helper()
+		file := configFile(t, "listen: {address: '127.0.0.1:0', tls: self}\nbackends: {a.io: {servers: '127.0.0.1:1'}}\n")
+		plan, err := Prepare(Source{Args: config.Args{File: file}}, parts)
+		require.NoError(t, err)
+		defer plan.Snapshot.Close()
+		require.Len(t, plan.Warnings, 1)
+		require.Contains(t, plan.Warnings[0], "127.0.0.1:0 shows a certificate of its own making, for development")
+		require.Equal(t, want, strings.Contains(plan.Warnings[0], "fingerprint is "))
+	}
+	parts := NewParts(Ignore)
+	f(parts, false)
+	parts.lookUp = func(*config.Config) server.Names { return server.Names{} } // as in a process that serves
+	f(parts, true)
 }
