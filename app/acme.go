@@ -2,12 +2,17 @@ package app
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"l7/acme"
 	"l7/certs"
@@ -16,7 +21,9 @@ import (
 )
 
 // authority notes what a listener wants certificates for, and from whom. file finds the files that the config names.
-func (l *listening) authority(where []string, from *config.ACME, file func(string) string) acme.Settings {
+func (l *listening) authority(where []string, t *config.TLS, file func(string) string) acme.Settings {
+	where = append(slices.Clone(where), "acme")
+	from := &t.ACME
 	challenge := func(name string) bool { return len(from.Challenges) == 0 || slices.Contains(from.Challenges, name) }
 	account := acme.Account{
 		Email: from.Email, CA: from.CA, Storage: file(from.Storage), HTTP01: challenge("http-01"), TLSALPN01: challenge("tls-alpn-01"),
@@ -28,7 +35,7 @@ func (l *listening) authority(where []string, from *config.ACME, file func(strin
 		}
 		if err != nil {
 			text := fmt.Sprintf("cannot use the certificate of the authority %q: %v", from.CARoot, err)
-			l.findings = append(l.findings, config.Finding{Path: append(slices.Clone(where), "acme", "ca_root"), Text: text})
+			l.find(text, append(where, "ca_root")...)
 		}
 		account.Root = string(root)
 	}
@@ -36,12 +43,40 @@ func (l *listening) authority(where []string, from *config.ACME, file func(strin
 	if len(from.Hosts) > 0 {
 		hosts = normal(from.Hosts)
 	}
-	if len(hosts) == 0 {
-		l.warnings = append(l.warnings, "listener "+strings.Join(where[:2], " ")+": no certificate is asked for: no backend has an exact host, and acme names no hosts")
+	switch {
+	case len(hosts) > 0 || len(l.loaded.Config.Backends) == 0: // that has been reported
+	case len(t.Certificates) > 0:
+		l.warn("no certificate is asked for: no backend has an exact host, and there are no hosts", where...)
+	default:
+		l.find("there is no host to get a certificate for, so that nobody could connect: no backend has an exact one; give hosts, as in [example.com]", where...)
 	}
+	l.checkStorage(from.Storage, file, append(where, "storage"))
 	wanted := acme.Settings{Account: account, Hosts: hosts}
 	l.authorities = append(l.authorities, wanted)
 	return wanted
+}
+
+// checkStorage says where certificates could not be kept. Nothing is made for that, and who looks may be somebody else than who serves.
+func (l *listening) checkStorage(storage string, file func(string) string, where []string) {
+	if storage == "" {
+		return // it has been reported
+	}
+	folder := file(storage)
+	info, err := os.Stat(folder)
+	for errors.Is(err, fs.ErrNotExist) && folder != filepath.Dir(folder) { // what is missing is made
+		folder = filepath.Dir(folder)
+		info, err = os.Stat(folder)
+	}
+	switch {
+	case errors.Is(err, unix.ENOTDIR) || err == nil && !info.IsDir():
+		l.find(fmt.Sprintf("cannot use the folder %q: there is a file in its place", storage), where...)
+		return
+	case err == nil:
+		err = unix.Access(folder, unix.W_OK|unix.X_OK)
+	}
+	if err != nil {
+		l.warn(fmt.Sprintf("cannot write to %q: %v, for user %d; certificates are kept there by the user whom l7 runs as", storage, err, os.Getuid()), where...)
+	}
 }
 
 // firstHost is the host whose certificate is the default: the first that the config lists, or else of all in their order; empty: none.

@@ -91,13 +91,14 @@ type listening struct {
 	warnings []string
 	findings []config.Finding
 
+	loaded      *config.Loaded
 	hosts       []string // that select backends, but wildcards and addresses
 	authorities []acme.Settings
 }
 
 // listeners reads what the listeners of a config need. Nothing of it is in force yet.
 func listeners(loaded *config.Loaded, cfg *config.Config, parts Parts) *listening {
-	l := &listening{keepers: kept{certs: map[config.ListenAddress]*certs.Keeper{}}, hosts: exactHosts(cfg)}
+	l := &listening{keepers: kept{certs: map[config.ListenAddress]*certs.Keeper{}}, loaded: loaded, hosts: exactHosts(cfg)}
 	for i := range cfg.Listen {
 		from := &cfg.Listen[i]
 		mode, _ := strconv.ParseUint(from.Mode, 8, 32) // it was checked when it was loaded
@@ -112,6 +113,14 @@ func listeners(loaded *config.Loaded, cfg *config.Config, parts Parts) *listenin
 	return l
 }
 
+func (l *listening) find(text string, path ...string) {
+	l.findings = append(l.findings, config.Finding{Path: slices.Clone(path), Text: text})
+}
+
+func (l *listening) warn(text string, path ...string) {
+	l.warnings = append(l.warnings, l.loaded.Problem(path, text).Error())
+}
+
 // owner finds whom a unix socket is to belong to.
 func (l *listening) owner(i int, from *config.Listener) *unixsocket.Owner {
 	if from.Owner == "" {
@@ -119,7 +128,7 @@ func (l *listening) owner(i int, from *config.Listener) *unixsocket.Owner {
 	}
 	owner, err := unixsocket.LookUpOwner(from.Owner)
 	if err != nil {
-		l.findings = append(l.findings, config.Finding{Path: []string{"listen", strconv.Itoa(i), "owner"}, Text: err.Error()})
+		l.find(err.Error(), "listen", strconv.Itoa(i), "owner")
 	}
 	return owner
 }
@@ -149,7 +158,7 @@ func (l *listening) secure(i int, from *config.Listener, file func(string) strin
 		keeper, wrong[0] = l.keep(from, file, parts)
 		options.GetCertificate = keeper.GetCertificate
 		if t.ACME.On() {
-			wanted := l.authority(where, &t.ACME, file)
+			wanted := l.authority(where, t, file)
 			options.GetCertificate = sources{keeper, parts.acme, firstHost(t.ACME.Hosts, wanted.Hosts)}.get
 			if wanted.TLSALPN01 {
 				options.Protos = []string{acme.Protocol}
@@ -159,7 +168,7 @@ func (l *listening) secure(i int, from *config.Listener, file func(string) strin
 	options.Clients, wrong[1] = l.clients(t, file)
 	l.listens[len(l.listens)-1].TLS, wrong[2] = certs.NewServerConfig(options)
 	for _, m := range certs.Mistakes(errors.Join(wrong[:]...)) {
-		l.findings = append(l.findings, config.Finding{Path: slices.Concat(where, m.Path), Text: m.Text})
+		l.find(m.Text, slices.Concat(where, m.Path)...)
 	}
 }
 

@@ -24,6 +24,9 @@ func (c listenerCheck) check(l *Listener) {
 	user, group, both := strings.Cut(l.Owner, ":")
 	named := l.Owner == "" || !strings.ContainsAny(group, ": ") && (user != "" || group != "") && (group != "" || !both)
 	c.refuseValueUnless(named, l.Owner, "want USER, USER:GROUP or :GROUP", "owner")
+	if l.RedirectHTTPS && !c.anyListener((*TLS).On) {
+		c.warn("no listener speaks TLS: something in front of l7 has to, and to come in by another listener than this one", "redirect_https")
+	}
 	c.refuseUnless(!l.RedirectHTTPS || !l.TLS.On(), "it speaks TLS; the redirect belongs to the listener that does not", "redirect_https")
 }
 
@@ -61,6 +64,11 @@ func (c listenerCheck) isMisread() bool {
 	})
 }
 
+// anyListener is true where the TLS of a listener is so.
+func (c listenerCheck) anyListener(is func(*TLS) bool) bool {
+	return slices.ContainsFunc(c.out.Config.Listen, func(l Listener) bool { return is(&l.TLS) })
+}
+
 func (c listenerCheck) checkACME(a *ACME) {
 	c.refuseUnless(a.Email != "", "the authority wants to know where to write to; give one, as in admin@example.com", "tls", "acme", "email")
 	c.refuseUnless(a.Storage != "", "there is nowhere to keep certificates; give a folder, as in /var/lib/l7/acme", "tls", "acme", "storage")
@@ -70,6 +78,9 @@ func (c listenerCheck) checkACME(a *ACME) {
 		c.refuseUnless(err != nil || u.User == nil, "the authority is asked without credentials; remove what stands before the '@'", "tls", "acme", "ca")
 	}
 	c.refuseUnless(a.CARoot == "" || a.CA != "" || c.isUnread("tls", "acme", "ca"), "it is for an authority of your own; give ca too", "tls", "acme", "ca_root")
+	if plain := func(t *TLS) bool { return !t.On() }; len(a.Challenges) == 1 && a.Challenges[0] == "http-01" && !c.anyListener(plain) {
+		c.warn("no listener is plain, and this challenge comes by one: add ':80', or tls-alpn-01 here", "tls", "acme", "challenges")
+	}
 	for i, host := range a.Hosts {
 		c.refuseValueUnless(host != "" && !strings.ContainsAny(host, "*/:"), host, "want an exact host: these challenges are for no others", "tls", "acme", "hosts", strconv.Itoa(i))
 	}
