@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/urfave/cli/v2"
@@ -74,6 +76,10 @@ func explainLive(ctx context.Context, c *cli.Context, r *remote) error {
 // questionOf reads the request that is asked about. The errors do not show the URL, for there may be a password in it.
 func questionOf(c *cli.Context) (q server.Question, err error) {
 	words := c.Args().Slice()
+	isServer := func(word string) bool { return strings.Contains(word, "=") && !strings.Contains(word, "://") }
+	if slices.ContainsFunc(words, isServer) || len(words) == 2 && strings.Contains(words[0], "://") {
+		return q, usagef("want a URL alone, or a method and a URL, as in GET http://example.com/api; the servers are those of --config FILE or L7_SERVERS")
+	}
 	if len(words) == 0 || len(words) > 2 {
 		return q, usagef("want a URL, or a method and a URL, as in GET http://example.com/api")
 	}

@@ -42,3 +42,15 @@ func TestExplainWithoutExpectations(t *testing.T) {
 	got = run(nil, "check", "--config", file)
 	assert.Contains(t, got.stderr, `http://a/ leads to backend "a"; want "b"`)
 }
+
+// An address behind a good URL was said to be a bad URL.
+func TestExplainTakesNoServers(t *testing.T) {
+	for _, args := range [][]string{{"http://x.io/", "x.io=127.0.0.1:1"}, {"GET", "http://x.io/", "x.io=127.0.0.1:1"}, {"x.io=127.0.0.1:1"}, {"http://x.io/", "http://y.io/"}} {
+		got := run(nil, append([]string{"explain"}, args...)...)
+		assert.Equal(t, exitUsage, got.code)
+		assert.Contains(t, got.stderr, "l7: want a URL alone, or a method and a URL, as in GET http://example.com/api; the servers are those of --config FILE or L7_SERVERS\n", args)
+	}
+	got := run([]string{"L7_SERVERS=x.io=127.0.0.1:1"}, "explain", "http://x.io/?a=b")
+	assert.Zero(t, got.code, got.stderr)
+	assert.Contains(t, got.stdout, "backend     x.io\n")
+}
