@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strconv"
-	"strings"
 )
 
 // checkAdmin refuses to open the admin listener to the network without a password in front of it.
@@ -30,16 +29,13 @@ func (c checker) checkAdmin(admin *Admin) {
 		refuse("listen", "the admin listener opens its own socket; give 127.0.0.1:9901, say")
 	case address.Network == "unix" && filepath.Clean(admin.Socket) == address.Addr:
 		refuse("listen", "it is the same as admin.socket")
-	default:
-		c.refuseShared(address, "listen")
+	case address.Network == "unix":
+		c.refuseShared(address, "listen") // the ports are looked at with those of listen
 	}
 }
 
 // refuseShared refuses an address that clients have as well.
 func (c checker) refuseShared(address ListenAddress, key string) {
-	if address == (ListenAddress{}) || address.Network == "tcp" && strings.HasSuffix(address.Addr, ":0") { // none, or whichever is free
-		return
-	}
 	for i := range c.out.Config.Listen {
 		if c.out.Config.Listen[i].Address == address {
 			clients := c.out.Problem([]string{"listen", strconv.Itoa(i)}, "").Origin
