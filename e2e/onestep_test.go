@@ -67,8 +67,10 @@ func TestReloadOfCertificates(t *testing.T) {
 	}
 	server := startUpstream(t, "a")
 	config := func(certificates string) []string {
-		return []string{"listen: [{address: '127.0.0.1:0', tls: {certificates: [" + certificates + "]}}]",
-			"backends: {example.com: {servers: [" + server.address + "]}}"}
+		return []string{
+			"listen: [{address: '127.0.0.1:0', tls: {certificates: [" + certificates + "]}}]",
+			"backends: {example.com: {servers: [" + server.address + "]}}",
+		}
 	}
 	l := run{config: text(config(pairs[0])...)}.start(t)
 	d := startTLSLoad(t, l.addr, a)
