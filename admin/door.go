@@ -37,6 +37,7 @@ type door struct {
 	http     *http.Server
 	access   atomic.Pointer[access] // never nil once it is served
 	leaving  chan struct{}          // closed when streams have to end
+	served   chan struct{}          // closed when the last connection has been accepted
 }
 
 // access is what of the settings a door asks for at each request. A door that is not wanted any more keeps what it had: one that
@@ -47,7 +48,7 @@ type access struct {
 }
 
 func (d *door) init(s *Server) {
-	d.server, d.leaving = s, make(chan struct{})
+	d.server, d.leaving, d.served = s, make(chan struct{}), make(chan struct{})
 	d.http = &http.Server{
 		Handler:                      d,
 		ReadHeaderTimeout:            headerTimeout,
@@ -63,6 +64,7 @@ func (d *door) init(s *Server) {
 func (d *door) path() string { return d.listener.Addr().String() }
 
 func (d *door) serve() {
+	defer close(d.served)
 	err := d.http.Serve(d.listener)
 	if !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		d.server.log.Error().Err(err).Stringer("listen", d.address).Msg("the admin listener has ended")
@@ -75,8 +77,10 @@ func (d *door) shut() {
 	close(d.leaving)
 }
 
-// finish waits for what is being answered: the request that led to this may be a reload that came in here.
+// finish waits for what is being answered: the request that led to this may be a reload that came in here. Shutdown knows nothing of a connection
+// that is just being accepted.
 func (d *door) finish() {
+	<-d.served
 	ctx, cancel := context.WithTimeout(context.Background(), farewell)
 	defer cancel()
 	_ = d.http.Shutdown(ctx) // its errors are of a listener that is closed, or of time that is over

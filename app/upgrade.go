@@ -169,10 +169,11 @@ func (a *App) Upgrade(ctx context.Context) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	a.phase.Store(replaced)
 	for _, o := range offers {
 		handover.Leave(o.Listener)
 	}
+	a.room.Shut() // before it would tell probes that nobody is ready
+	a.phase.Store(replaced)
 	a.server.Leave()
 	return outcome{child: child}
 }
