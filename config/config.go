@@ -66,7 +66,7 @@ type Listener struct {
 	TLS TLS `koanf:"tls"`
 	// ProxyProtocol takes a PROXY header (v1 or v2) before all else on each connection from trusted addresses, and refuses it from others.
 	ProxyProtocol ProxyProtocol `koanf:"proxy_protocol"`
-	// RedirectHTTPS answers every request with 308 to the same URL with https.
+	// RedirectHTTPS answers every request with 308 to the same URL with https, but for those that have come to a trusted proxy by it.
 	RedirectHTTPS bool `koanf:"redirect_https"`
 	// Allow are the addresses that may connect; none: all.
 	Allow []Prefix `koanf:"allow" example:"10.0.0.0/8"`
@@ -90,7 +90,7 @@ type TLS struct {
 	StrictSNI bool `koanf:"strict_sni"`
 	// MinVersion is the oldest version that is spoken.
 	MinVersion string `koanf:"min_version" enum:"1.2,1.3"`
-	// CipherSuites are those of TLS 1.2, by their IANA names; none: Go's safe choice.
+	// CipherSuites are those of TLS 1.2, by their IANA names; none: those with forward secrecy and AEAD.
 	CipherSuites []string `koanf:"cipher_suites" example:"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"`
 	// ClientAuth asks clients for a certificate of their own, or requires one.
 	ClientAuth string `koanf:"client_auth" enum:"off,request,require"`

@@ -20,8 +20,8 @@ const (
 
 var errNoProxyHeader = errors.New("there is no PROXY header, although the connection comes from listen.proxy_protocol")
 
-// readProxy reads a PROXY header and takes the client's address from it, and the port that the client has reached. It reads no byte behind it, so that nothing has to be kept for who
-// reads next.
+// readProxy reads a PROXY header and takes the client's address from it, and the port that the client has reached. It reads no byte behind it, so
+// that nothing has to be kept for who reads next.
 func (c *conn) readProxy(limit time.Duration) error {
 	var deadline time.Time
 	if limit > 0 {
