@@ -142,6 +142,46 @@ func TestARetryThatFindsItsPlaceTakenWaits(t *testing.T) {
 	}
 }
 
+// A request that a kept connection has taken is sent elsewhere as a retry alone, also where its server has no place for a fresh one.
+func TestWhatWasTakenIsRetriedAsAllowed(t *testing.T) {
+	var taken, kept sync.Map
+	var twice atomic.Int64
+	took := func(body, server string) {
+		if before, again := taken.LoadOrStore(body, server); again && before != server {
+			twice.Add(1)
+		}
+	}
+	closing := script(t, func(c *net.TCPConn, body string) bool {
+		took(body, "closing")
+		_, isKept := kept.LoadOrStore(c, true)
+		return !isKept && answering("200 OK")(c, body)
+	})
+	good := script(t, func(c *net.TCPConn, body string) bool { took(body, "good"); return answering("200 OK")(c, body) })
+	closing.MaxConnections, good.MaxConnections = 1, 1
+	b := failing(t, func(cfg *config.Backend) {
+		cfg.Policy, cfg.Queue, cfg.Eject.After = "least_loaded", config.Queue{Length: 1000, Timeout: patience}, 0
+		cfg.Retry.Retries, cfg.Retry.Budget = 0, 0
+	}, closing.Server, good.Server)
+	var all sync.WaitGroup
+	for w := range 16 {
+		all.Go(func() {
+			for i := range 100 {
+				id := fmt.Sprint(w, " ", i)
+				x := asking(t)
+				head := "PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: " + strconv.Itoa(len(id)) + "\r\n\r\n"
+				x.Out, x.Head = []byte(head+id), len(head)
+				if err := b.Do(x); err == nil {
+					x.Finish()
+				} else if got := causeOf(t, err); got != cause.ServerClosed {
+					t.Error(got)
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.Zero(t, twice.Load(), "sent to both, with no retries allowed")
+}
+
 // Who waits for a connection waits no longer than the queue allows. A bug had it pick the full server again and again, at once and for ever.
 func TestTheQueueForConnectionsHasATimeout(t *testing.T) {
 	server := script(t, answering("200 OK"))

@@ -52,9 +52,10 @@ func (p consistentHash) pick(r *Request, at time.Duration) *Member {
 // slack is how many requests in flight are never an overload.
 const slack = 8
 
-// overloaded counts all of the backend's requests, of whatever config: those of each server outlive a reload too.
+// overloaded counts the requests of all configs under which this policy was in force: they outlive a reload. What another one has given a server is
+// no overload, or each would have too much while nobody has anything.
 func (m *Member) overloaded() bool {
-	own := m.inFlight.Load()
+	own := m.counted.Load()
 	if own < slack {
 		return false
 	}

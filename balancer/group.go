@@ -56,10 +56,11 @@ func (g *group) observe(m *Member, at, took time.Duration) {
 	}
 }
 
-// count counts requests in flight, where the policy goes by them.
-func (g *group) count(n int64) {
+// count counts requests in flight at a server, where the policy goes by them.
+func (g *group) count(m *Member, n int64) {
 	if g.inFlight != nil {
 		g.inFlight.Add(n)
+		m.counted.Add(n)
 	}
 }
 

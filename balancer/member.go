@@ -209,7 +209,7 @@ type claims struct {
 // enter takes a place at the server, and claims to try it out if it was out. It is false when there is no place.
 func (m *Member) enter(at time.Duration) (c claims, ok bool) {
 	n := m.inFlight.Add(1)
-	m.group.count(1)
+	m.group.count(m, 1)
 	if m.config.MaxInFlight > 0 && n > int64(m.config.MaxInFlight) {
 		m.leave()
 		return c, false
@@ -254,7 +254,7 @@ func (m *Member) unclaim(c claims) {
 // leave gives the place back.
 func (m *Member) leave() {
 	m.inFlight.Add(-1)
-	m.group.count(-1)
+	m.group.count(m, -1)
 	m.backend.shared.queue.signal()
 }
 

@@ -360,3 +360,36 @@ func TestStickyToABackup(t *testing.T) {
 	b.members[0].Drain(false)
 	require.Same(t, b.members[0], b.pick(r, now()))
 }
+
+// What was in flight when the policy became this one is no overload of it.
+func TestConsistentHashAfterAnotherPolicy(t *testing.T) {
+	const keys = 60
+	registry, cfg := newRegistry(), section(somewhere(t, 1), somewhere(t, 2), somewhere(t, 3))
+	cfg.Policy = "consistent_hash"
+	ref := activated(t, newRegistry(), cfg, nil)
+	defer ref.Close()
+	want := owners(ref, keys)
+	cfg.Policy = "least_loaded"
+	old := activated(t, registry, cfg, nil)
+	var held []*Member
+	for i := range keys {
+		m := old.pick(keyed(i), now())
+		_, ok := m.enter(now())
+		require.True(t, ok)
+		held = append(held, m)
+	}
+	cfg.Policy = "consistent_hash"
+	next := activated(t, registry, cfg, old)
+	defer next.Close()
+	got := owners(next, keys)
+	moved := 0
+	for i := range got {
+		if got[i] != want[i] {
+			moved++
+		}
+	}
+	for _, m := range held {
+		m.leave()
+	}
+	require.Zero(t, moved)
+}

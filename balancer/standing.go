@@ -36,6 +36,7 @@ type Standing struct {
 	drained  atomic.Bool
 	ejected  atomic.Uint64 // how often
 	inFlight atomic.Int64
+	counted  atomic.Int64 // of those, as group.count has counted them
 	returned atomic.Bool  // it has been away, and is owed nothing; see Backend.charge
 	since    atomic.Int64 // when it became available, for its slow start; 0: long ago
 	history  history

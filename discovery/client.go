@@ -26,6 +26,8 @@ const (
 	// nextAfter is what part of the timeout a server may be silent before the next one is asked as well. A start waits no longer than one
 	// timeout for its names: that has to be enough for the second server.
 	nextAfter = 4
+	// lateAfter is what part of it one that was asked before another has, to contradict that there is nothing.
+	lateAfter = 2
 )
 
 // The negative answers. Nothing was at fault, so there is no sense in asking another server.
@@ -174,6 +176,8 @@ func (c *client) race(ctx context.Context, servers []string, name string, qtype 
 	most := max(len(servers), leastTries)
 	outcomes := make(chan outcome, most)
 	errs := make([]error, len(servers)) // the second of one server says the same
+	var nothing *outcome                // is what one says who was asked after others, and may know less than they
+	late := time.After(c.timeout / lateAfter)
 	for asked, failed := 0, 0; failed < most; {
 		var silence <-chan time.Time
 		if asked < most {
@@ -187,13 +191,25 @@ func (c *client) race(ctx context.Context, servers []string, name string, qtype 
 		}
 		select {
 		case o := <-outcomes:
-			if o.err == nil {
+			if o.err == nil && (o.at == 0 || len(o.answer.Answer) > 0) {
 				return o
 			}
-			errs[o.at] = fmt.Errorf("%s: %w", servers[o.at], o.err)
 			failed++
+			if o.err == nil {
+				nothing = &o
+			} else {
+				errs[o.at] = fmt.Errorf("%s: %w", servers[o.at], o.err)
+			}
 		case <-silence:
+		case <-late:
+			late = nil
 		}
+		if nothing != nil && (late == nil || errs[0] != nil) {
+			return *nothing
+		}
+	}
+	if nothing != nil {
+		return *nothing
 	}
 	err := errs[0]
 	for _, next := range errs[1:] {

@@ -349,3 +349,23 @@ func TestWithPort(t *testing.T) {
 	f("[fd00::2]:5353", "[fd00::2]:5353")
 	f("dns", "dns:53")
 }
+
+// slowly is a reply that comes after a while.
+func slowly(after time.Duration, r reply) reply {
+	return reply{raw: func(w dns.ResponseWriter, q *dns.Msg) {
+		time.Sleep(after)
+		_ = w.WriteMsg(r.message(q, "udp")) // the client asks again
+	}}
+}
+
+// A server that is slow to answer knows more than one that is quick to know nothing, and was asked because the first was silent.
+func TestNothingFromTheSecondServerWaitsForTheFirst(t *testing.T) {
+	t.Parallel()
+	first := newZone(t, map[string]reply{
+		"A web.example.": slowly(time.Second, records("web.example. 60 IN A 10.0.0.1")), "AAAA web.example.": records("web.example. 60 IN AAAA fd00::1"),
+	})
+	second := newZone(t, map[string]reply{"A web.example.": {rcode: dns.RcodeNameError}, "AAAA web.example.": {rcode: dns.RcodeNameError}})
+	a, err := clientOf(3*time.Second, first, second).lookup(bounded(t), web, nil)
+	require.NoError(t, err)
+	require.Len(t, a.targets, 2)
+}

@@ -105,6 +105,7 @@ func (s *Server) Do(x *Exchange) error {
 // attempt goes through the kept connections until one is alive, and dials when there is none left. A request
 // that a kept connection took and then closed without a word is sent on a fresh one, if that is safe.
 func (s *Server) attempt(x *Exchange) error {
+	var lost *cause.Error // of a kept connection that took the request; without a fresh one it is what has become of the request
 	for kept := true; ; {
 		var c *serverConn
 		if kept {
@@ -113,23 +114,33 @@ func (s *Server) attempt(x *Exchange) error {
 		kept = c != nil
 		if c == nil {
 			fresh, failure := s.connect(x)
-			if failure != nil {
+			switch {
+			case failure != nil && failure.Cause == cause.Full && lost != nil:
+				return lost
+			case failure != nil:
 				failure.Unsent = !x.wrote // on a connection before
 				return failure
 			}
 			c = fresh
 		}
 		x.conn = c
+		before := x.wrote // to another server
+		x.wrote = false
 		err := x.roundTrip()
+		sent := x.wrote
+		x.wrote = sent || before
 		if err == nil {
 			return nil
 		}
 		again := kept && x.untouched(err)
-		kept = again && !x.wrote // the other kept ones may be alive; after a write only a fresh one will do
+		kept = again && !sent // the other kept ones may be alive; after a write only a fresh one will do
 		failure := x.failed(err)
 		x.abandon()
 		if !again {
 			return failure
+		}
+		if sent {
+			lost = failure
 		}
 	}
 }

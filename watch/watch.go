@@ -84,7 +84,10 @@ func (w *Watcher) Set(paths map[string][]byte) error {
 		case text != nil:
 			file.content = sha256.Sum256(text)
 		case !watched:
-			file.content, _ = read(path) // a file that is not there is empty until it is
+			var there bool
+			if file.content, there = read(path); !there { // it is empty until it is there
+				file.away = gone
+			}
 		}
 		files[path] = file
 	}
@@ -200,7 +203,7 @@ func (w *Watcher) look(isRound bool) (changed bool) {
 		now, ok := read(path)
 		switch {
 		case ok:
-			changed = changed || now != before.content
+			changed = changed || now != before.content || before.away == gone // whoever was told that it has gone is told that it is back
 			w.files[path] = known{content: now}
 		case isRound && before.away < gone:
 			before.away++

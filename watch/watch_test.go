@@ -196,6 +196,7 @@ func TestGone(t *testing.T) {
 		}
 		write(t, path+".new", "one")
 		require.NoError(t, os.Rename(path+".new", path))
+		require.True(t, w.look(false), "who was told that it has gone is told that it is back")
 		require.False(t, w.look(true))
 	}
 	requireNone(t, changes)
