@@ -194,24 +194,37 @@ func (w *Watcher) run() {
 	}
 }
 
-// look is true when one of the files has other contents than before, or has gone for good as far as the rounds tell.
+// look is true when one of the files has other contents than before, or has gone for good as far as the rounds tell. It reads without the lock: a read
+// may hang, and Set must not.
 func (w *Watcher) look(isRound bool) (changed bool) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	_ = w.follow() // links may lead elsewhere, and what changes there after it is read has to be noticed; what cannot be watched is looked at each round
-	for path, before := range w.files {
+	paths := slices.Collect(maps.Keys(w.files))
+	w.mu.Unlock()
+	for _, path := range paths {
 		now, ok := read(path)
-		switch {
-		case ok:
-			changed = changed || now != before.content || before.away == gone // whoever was told that it has gone is told that it is back
-			w.files[path] = known{content: now}
-		case isRound && before.away < gone:
-			before.away++
-			changed = changed || before.away == gone
-			w.files[path] = before
-		}
+		changed = w.compare(path, now, ok, isRound) || changed
 	}
 	return changed
+}
+
+// compare keeps what was read of a file, and is true when that is a change.
+func (w *Watcher) compare(path string, now content, ok, isRound bool) (changed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before, watched := w.files[path]
+	switch {
+	case !watched: // any more
+		return false
+	case ok:
+		w.files[path] = known{content: now}
+		return now != before.content || before.away == gone // whoever was told that it has gone is told that it is back
+	case isRound && before.away < gone:
+		before.away++
+		w.files[path] = before
+		return before.away == gone
+	}
+	return false
 }
 
 // read is false for a file that cannot be read.
