@@ -46,9 +46,15 @@ func (c listenerCheck) checkTLS(t *TLS) {
 	c.refuseUnless(!asks || signers, "there is nobody who may sign clients' certificates; give client_ca", "tls", "client_auth")
 	c.refuseUnless(asks || t.ClientCA == "" || c.isUnread("tls", "client_auth"), "no client is asked for a certificate; give client_auth: request or require", "tls", "client_ca")
 	c.refuseUnless(t.ClientCRL == "" || signers, "it says what client_ca has revoked; give that too", "tls", "client_crl")
-	if !t.On() && c.out.Origin(c.at("tls")) != (Origin{}) && !c.isMisread() {
+	if !t.On() && c.hasTLSKeys() && !c.isMisread() { // without keys it says that the listener is plain, as where the rest comes by a merge key
 		c.refuseUnless(false, "there is none, so that the listener would be plain; give certificates, acme, or certificate: self, or leave tls out", "tls", "certificates")
 	}
+}
+
+// hasTLSKeys is true where the section has any key.
+func (c listenerCheck) hasTLSKeys() bool {
+	isGiven := func(k *Key) bool { return c.out.Origin(c.at("tls", k.Name)) != (Origin{}) }
+	return slices.ContainsFunc(c.keys.field("listen").Item.field("tls").Fields, isGiven)
 }
 
 // isMisread is true where the section has a certificate that could not be read, or may have one under a wrong name.

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // standing is an address that is listened on, and where it is given.
@@ -21,6 +23,13 @@ func (s standing) port() (port string, all bool) {
 	}
 	ip, _ := netip.ParseAddr(host)
 	return port, host == "" || ip.IsUnspecified()
+}
+
+// isApartFrom is true for all addresses of IPv4 beside all of IPv6. l7 cannot open both, but systemd can.
+func (s standing) isApartFrom(other standing) bool {
+	pair := []string{s.address.Addr, other.address.Addr}
+	return slices.ContainsFunc(pair, func(a string) bool { return strings.HasPrefix(a, "0.0.0.0:") }) &&
+		slices.ContainsFunc(pair, func(a string) bool { return strings.HasPrefix(a, "[::]:") })
 }
 
 // checkPorts reports listeners that the system does not let stand beside each other: whose port is that of all addresses has it alone. Names
@@ -47,7 +56,7 @@ func (l *loader) checkPorts() {
 		case twice && here.path[0] == "listen": // it has been reported
 		case twice:
 			l.failCollision(here, twin)
-		case taken && (all || alone):
+		case taken && (all || alone) && !here.isApartFrom(other):
 			l.failCollision(here, other)
 		}
 		if !taken || all && !alone {
