@@ -30,7 +30,7 @@ func (cs *conns) add(c *conn, limits connLimits) cause.Cause {
 	if limits.total > 0 && len(cs.open) >= limits.total {
 		return cause.TooManyConnections
 	}
-	if c.listener.rules.Load().isProxy(c.peer.ip) {
+	if c.gate().isProxy(c.peer.ip) {
 		cs.open[c] = struct{}{}
 		return cause.None
 	}

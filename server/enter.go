@@ -23,8 +23,7 @@ func (c *conn) enter() bool {
 		return true
 	}
 	c.entered = true
-	rules := c.listener.rules.Load()
-	limit := c.listener.server.Snapshot().timeouts.Header
+	rules, limit := c.gate(), c.listener.server.Snapshot().timeouts.Header
 	if rules.isProxy(c.peer.ip) {
 		if !c.pass("proxy", limit, c.readProxy) {
 			return false
@@ -37,8 +36,16 @@ func (c *conn) enter() bool {
 	if rules.TLS == nil {
 		return true
 	}
-	return c.pass("tls", limit, func(limit time.Duration) error { return c.shakeHands(rules.TLS, limit) })
+	return c.pass("tls", limit, func(limit time.Duration) error {
+		if now := c.gate().TLS; now != nil { // the client may have taken its time
+			return c.shakeHands(now, limit)
+		}
+		return c.shakeHands(rules.TLS, limit)
+	})
 }
+
+// gate is what holds for the connection as things are now: requests go by the same snapshot.
+func (c *conn) gate() *Rules { return c.listener.server.Snapshot().gate(c.listener) }
 
 // pass does what stands before the first request within a limit. Its first byte is waited for as that of a request is: a connection on which
 // nobody says a word holds up no drain. False is the end of the connection.
@@ -62,7 +69,7 @@ func (c *conn) turnAway(why cause.Cause) {
 	s := c.listener.server
 	s.limited.Info().Str("client", c.peer.text).Str("cause", why.String()).Int("status", why.Status()).Msg("connection refused")
 	s.Snapshot().cells.nowhere.Observe(0, metrics.Request{Status: why.Status(), Cause: uint8(why)})
-	if c.listener.rules.Load().TLS == nil {
+	if c.gate().TLS == nil {
 		_ = c.sock.Write(refusal(why), time.Second) // a best effort
 	}
 	_ = c.sock.Close()

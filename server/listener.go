@@ -22,7 +22,7 @@ type listener struct {
 	net.Listener
 	server  *Server
 	address config.ListenAddress
-	rules   atomic.Pointer[Rules] // for new connections; for requests see Snapshot.gate
+	rules   atomic.Pointer[Rules] // those of the last snapshot that had it; see Snapshot.gate
 	port    string                // of a TCP listener
 	closing atomic.Bool           // its connections are to end
 	ended   chan struct{}         // made by serve; closed when the last connection has been accepted

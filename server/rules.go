@@ -25,7 +25,7 @@ type Rules struct {
 	Redirect bool            // every request is sent to https
 }
 
-// gate is what holds for the requests that come by a listener. One that is not wanted any more keeps the rules that it had.
+// gate is what holds for the connections and requests that come by a listener. One that is not wanted any more keeps the rules that it had.
 func (s *Snapshot) gate(l *listener) *Rules {
 	if rules := s.gates[l]; rules != nil {
 		return rules
