@@ -2,7 +2,6 @@ package admin
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	stdlog "log"
@@ -38,6 +37,7 @@ type door struct {
 	access   atomic.Pointer[access] // never nil once it is served
 	leaving  chan struct{}          // closed when streams have to end
 	served   chan struct{}          // closed when the last connection has been accepted
+	open     atomic.Int64           // connections
 }
 
 // access is what of the settings a door asks for at each request. A door that is not wanted any more keeps what it had: one that
@@ -57,6 +57,7 @@ func (d *door) init(s *Server) {
 		MaxHeaderBytes:               maxHeader,
 		DisableGeneralOptionsHandler: true, // which answers before anybody was asked for a password
 		ErrorLog:                     stdlog.New(complaints{s.log}, "", 0),
+		ConnState:                    d.count,
 	}
 }
 
@@ -77,14 +78,28 @@ func (d *door) shut() {
 	close(d.leaving)
 }
 
-// finish waits for what is being answered: the request that led to this may be a reload that came in here. Shutdown knows nothing of a connection
-// that is just being accepted.
+// count counts connections.
+func (d *door) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		d.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		d.open.Add(-1)
+	}
+}
+
+// patience is how often finish looks whether all have gone.
+const patience = 10 * time.Millisecond
+
+// finish waits for what is being answered: the request that led to this may be a reload that came in here. Shutdown would do that too, but for a
+// request that is read just then: it leaves that one without an answer.
 func (d *door) finish() {
 	<-d.served
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
-	defer cancel()
-	_ = d.http.Shutdown(ctx) // its errors are of a listener that is closed, or of time that is over
-	_ = d.http.Close()
+	d.http.SetKeepAlivesEnabled(false)
+	for end := time.Now().Add(farewell); d.open.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(patience) // there is nothing to wait on
+	}
+	_ = d.http.Close() // its errors are of connections that are closed
 }
 
 // refusal is an error that is to be answered with a status.

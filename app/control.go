@@ -22,6 +22,14 @@ type control struct{ *App }
 
 var _ admin.Process = (*control)(nil)
 
+// Ready is for probes, which ask about the service and not about a process: one that another has taken the place of is nobody's concern.
+func (c *control) Ready() error {
+	if err := c.App.Ready(); !errors.Is(err, errReplaced) {
+		return err
+	}
+	return nil
+}
+
 // Generation is that of the config in force.
 func (c *control) Generation() uint64 { return c.server.Snapshot().Generation }
 
