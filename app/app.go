@@ -53,8 +53,8 @@ type App struct {
 	ending   chan struct{} // closed when nothing is watched any more
 	phase    phase
 
-	reloading sync.Mutex // held by a reload, from loading the config on, and by an upgrade: one at a time. It may take long
-	changing  sync.Mutex // held while what is in force changes, which is quick; guards the watchers. It is taken after reloading
+	reloading chan struct{} // has room while there is no reload, from loading the config on, and no upgrade: one at a time. It may take long
+	changing  sync.Mutex    // held while what is in force changes, which is quick; guards the watchers. It is taken after reloading
 
 	watcher *watch.Watcher // of the config; nil: it is not watched
 
@@ -92,6 +92,8 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 		rates:    newRates(),
 		access:   &access{stdout: out},
 		ending:   make(chan struct{}),
+
+		reloading: make(chan struct{}, 1),
 	}
 	a.log = log.Hook(leveled{a.level})
 	a.room = a.newRoom()
@@ -111,8 +113,8 @@ func Start(source Source, log zerolog.Logger, out io.Writer) (*App, error) {
 
 // start serves the config. On error nothing is left running but the names.
 func (a *App) start(before *carried) error {
-	a.reloading.Lock() // who watches the config or comes in by the admin room waits until all stands
-	defer a.reloading.Unlock()
+	a.reloading <- struct{}{} // who watches the config or comes in by the admin room waits until all stands
+	defer func() { <-a.reloading }()
 	a.changing.Lock() // and who is told of names
 	defer a.changing.Unlock()
 	plan, err := Prepare(a.source, a.parts)
@@ -129,9 +131,11 @@ func (a *App) start(before *carried) error {
 		return err
 	}
 	a.level.Store(levelOf(plan))
+	a.load(plan)
 	a.adopt(plan)
 	before.restore(plan.Snapshot, &a.undrains)
 	opening.listeners.Commit(plan.Snapshot)
+	a.phase.Store(serving) // before a probe can ask
 	a.retire(opening, plan)
 	if address := a.room.Addr(); address != nil {
 		a.log.Info().Stringer("address", address).Msg("admin listening")
@@ -151,7 +155,7 @@ type opening struct {
 	listeners *server.Opening
 }
 
-// open opens the access log, the admin room and the listeners, and has certificates loaded. On error nothing is left open that was not before.
+// open opens the access log, the admin room and the listeners. On error nothing is left open that was not before.
 func (a *App) open(plan *Plan) (o *opening, err error) {
 	o = &opening{}
 	if o.access, err = a.access.open(&plan.Config.Log); err != nil {
@@ -167,10 +171,21 @@ func (a *App) open(plan *Plan) (o *opening, err error) {
 		return nil, err
 	}
 	plan.Snapshot.Access = o.access.log
+	return o, nil
+}
+
+// abort closes what was opened.
+func (o *opening) abort() {
+	o.access.abandon()
+	o.doors.Abort()
+	o.listeners.Abort()
+}
+
+// load has certificates that a plan asks authorities for loaded beside those in force.
+func (a *App) load(plan *Plan) {
 	if err := a.parts.acme.Add(plan.listening.authorities); err != nil {
 		a.log.Error().Err(err).Msg("no certificate is asked for")
 	}
-	return o, nil
 }
 
 // retire closes what a plan that is in force has no use for any more.
@@ -187,8 +202,8 @@ func (a *App) Addrs() []net.Addr { return a.server.Addrs() }
 // Reload loads the config anew and puts it in place. On any error the config in force stays, whole, and the error is logged and
 // returned. The file of the access log is opened anew in any case.
 func (a *App) Reload() error {
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
+	a.reloading <- struct{}{}
+	defer func() { <-a.reloading }()
 	a.tell(systemd.Reloading())
 	defer func() { a.tell(systemd.Ready()) }()
 	if err := a.access.reopen(); err != nil {
@@ -251,17 +266,19 @@ func (a *App) reload() (*api.Reload, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.changing.Lock()
-	defer a.changing.Unlock()
-	if err := a.Ready(); err != nil { // it was told to stop meanwhile
-		plan.Snapshot.Close()
-		return nil, err
-	}
 	opening, err := a.open(plan)
 	if err != nil {
 		plan.Snapshot.Close()
 		return nil, err
 	}
+	a.changing.Lock()
+	defer a.changing.Unlock()
+	if err := a.Ready(); err != nil { // it was told to stop meanwhile
+		opening.abort()
+		plan.Snapshot.Close()
+		return nil, err
+	}
+	a.load(plan)
 	plan.Snapshot.Generation = a.server.Snapshot().Generation + 1
 	old := opening.listeners.Commit(plan.Snapshot)
 	level := a.level.Swap(levelOf(plan))

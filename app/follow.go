@@ -53,7 +53,7 @@ func (a *App) followCertificates(files []string) {
 	if err := a.certWatcher.Set(unknown); err != nil {
 		a.log.Warn().Err(err).Strs("files", files).Msg("changes of the certificates are noticed only now and then")
 	}
-	a.readAgain()
+	go a.readAgain() // nobody waits for a file that hangs
 }
 
 // unfollow ends the watching.

@@ -220,8 +220,6 @@ func (l *listening) keep(from *config.Listener, file func(string) string, parts 
 // renewCertificates reads the files of certificates, authorities and revocations again, because some have changed. A reload that is under way,
 // which may have read them before they changed, does so too at its end.
 func (a *App) renewCertificates() {
-	a.changing.Lock()
-	defer a.changing.Unlock()
 	told := map[string]bool{}
 	for _, keeper := range a.parts.certs.all() {
 		renewed, warnings, err := keeper.Reload()

@@ -129,7 +129,6 @@ func (a *App) inherit() (*carried, error) {
 
 // begin tells everybody who waits for it that this process serves now.
 func (a *App) begin() {
-	a.phase.Store(serving)
 	inherited := a.source.Self.Inherited
 	for _, warning := range inherited.CloseRest() {
 		a.log.Warn().Msg(warning)
@@ -160,9 +159,13 @@ type outcome struct {
 // Upgrade starts the binary anew, as it is now, with this process's arguments, environment and listening sockets, and waits until
 // it serves. Then this process takes no more connections and is to drain. On error nothing has changed.
 func (a *App) Upgrade(ctx context.Context) outcome {
-	a.reloading.Lock()
-	defer a.reloading.Unlock()
-	if err := errors.Join(a.Ready(), ctx.Err()); err != nil { // it may have waited for a reload
+	select {
+	case a.reloading <- struct{}{}:
+	case <-ctx.Done(): // while a reload hangs
+		return outcome{err: ctx.Err()}
+	}
+	defer func() { <-a.reloading }()
+	if err := errors.Join(a.Ready(), ctx.Err()); err != nil { // it may have waited
 		return outcome{err: err}
 	}
 	child, offers, err := a.serveNext(ctx)

@@ -56,7 +56,8 @@ func TestReloadThatIsAskedForDuringOne(t *testing.T) {
 	l.await("the dump", func() bool { return len(l.stdout.lines()) > 0 })
 }
 
-// TestTermWaitsForNoReload: one that hangs in a read, as of a file on a server that is down, kept the process from draining.
+// TestTermWaitsForNoReload: one that hangs in a read, as of a file on a server that is down, kept the process from draining; and so did an upgrade
+// that waits for it.
 func TestTermWaitsForNoReload(t *testing.T) {
 	t.Parallel()
 	server := startUpstream(t, "a")
@@ -75,11 +76,43 @@ func TestTermWaitsForNoReload(t *testing.T) {
 		}
 		return err == nil
 	})
+	l.signal(syscall.SIGUSR2)
+	l.signal(syscall.SIGUSR2)
 	l.signal(syscall.SIGTERM)
 	assert.True(t, slow.wait(t).from("a").Close)
 	assert.Zero(t, l.exit())
 	l.awaitLog("drained", 1)
 	assert.Empty(t, l.log("reloaded"))
+}
+
+// TestWatchedFileThatHangs: the watcher that read it kept whoever gave it other files waiting, with all that this one held.
+func TestWatchedFileThatHangs(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t)
+	cert, key := a.sign("one", hence(time.Hour), "example.com")
+	cert2, key2 := a.sign("two", hence(time.Hour), "example.com")
+	server := startUpstream(t, "a")
+	config := func(pair string) []string {
+		return []string{"listen: [{address: '127.0.0.1:0', tls: {certificates: [" + pair + "]}}]", "backends: {example.com: {servers: [" + server.address + "]}}"}
+	}
+	l := startFile(t, config(pairOf(cert, key))...)
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
+	require.NoError(t, os.Rename(fifo, cert))
+	l.await("the watcher reads the file", func() bool {
+		file, err := os.OpenFile(cert, os.O_WRONLY|syscall.O_NONBLOCK, 0) // there is somebody who reads
+		if err == nil {
+			t.Cleanup(func() { _ = file.Close() })
+		}
+		return err == nil
+	})
+	for n, pair := range []string{pairOf(cert2, key2), pairOf(cert2, key2)} {
+		l.rewrite(config(pair)...)
+		l.signal(syscall.SIGHUP)
+		l.awaitLog("reloaded", n+1)
+	}
+	l.signal(syscall.SIGTERM)
+	assert.Zero(t, l.exit())
 }
 
 // TestDrainDuringAnUpgrade: it was acknowledged, and then nobody knew of it, since the new process had been told before of what is drained.

@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -221,6 +223,50 @@ func TestUpgradeWhileTheOneBeforeStillDrains(t *testing.T) {
 	assert.True(t, first.wait(t).from("a").Close)
 	assert.True(t, second.wait(t).from("a").Close)
 	l.awaitLog("drained", 2)
+	l.stop()
+}
+
+// TestProbesDuringUpgrades: whoever asks whether l7 is ready hears nothing else, and is hung up on by nobody.
+func TestProbesDuringUpgrades(t *testing.T) {
+	t.Parallel()
+	server, port := startUpstream(t, "a"), freePort(t)
+	l := startDynasty(t, run{config: text(
+		listenAnywhere,
+		"admin: {socket: 'off', listen: '127.0.0.1:"+port+"'}",
+		"backends: {example.com: {servers: ["+server.address+"]}}")})
+	stop := make(chan struct{})
+	var failed sync.Map
+	var asked atomic.Int64
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() {
+			probe := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+			for path := []string{"/readyz", "/healthz"}[i%2]; ; asked.Add(1) {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				got, err := probe.Get("http://127.0.0.1:" + port + path) //nolint:noctx // the client has a timeout
+				if err != nil {
+					failed.Store(err.Error(), true)
+					return
+				}
+				body, _ := io.ReadAll(got.Body)
+				_ = got.Body.Close()
+				if got.StatusCode != http.StatusOK {
+					failed.Store(got.Status+": "+string(body), true)
+				}
+			}
+		})
+	}
+	for range upgrades {
+		l.upgrade()
+	}
+	close(stop)
+	group.Wait()
+	failed.Range(func(what, _ any) bool { t.Error(what); return true })
+	assert.Greater(t, asked.Load(), int64(upgrades))
 	l.stop()
 }
 
