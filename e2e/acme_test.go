@@ -45,6 +45,10 @@ type acme struct {
 	*process
 }
 
+// month is a validity in seconds after which nothing is renewed in a test. Certificates of an hour may be at any time, since pebble proposes all of
+// it (RFC 9773), and so one in twenty was.
+const month = 30 * 24 * 3600
+
 // newACME prepares an authority that is down as yet. Every name leads it to this machine.
 func newACME(t *testing.T, validity int) *acme {
 	t.Helper()
@@ -155,7 +159,7 @@ func (a *acme) awaitShown(l *l7, host string) (shown *x509.Certificate) {
 // where nobody else can read them.
 func TestACMEByHTTP01(t *testing.T) {
 	t.Parallel()
-	a := newACME(t, 3600).start()
+	a := newACME(t, month).start()
 	l := run{config: text(
 		"listen: [{address: '127.0.0.1:"+a.plain+"', redirect_https: true, deny: 127.0.0.0/8},",
 		"  {address: '127.0.0.1:"+a.secure+"', tls: "+a.settings("storage: kept, challenges: [http-01]")+"}]",
@@ -188,7 +192,7 @@ func TestACMEByHTTP01(t *testing.T) {
 // TestACMEByTLSALPN01: a port 443 is enough. Certificates from files go first for their names, and are the default.
 func TestACMEByTLSALPN01(t *testing.T) {
 	t.Parallel()
-	a := newACME(t, 3600).start()
+	a := newACME(t, month).start()
 	own := newAuthority(t)
 	cert, key := own.sign("file", time.Now().Add(time.Hour), "file.example.com")
 	l := run{config: text(
@@ -212,7 +216,7 @@ func TestACMEByTLSALPN01(t *testing.T) {
 // strict_sni is no hindrance either.
 func TestACMEWithClientCertificates(t *testing.T) {
 	t.Parallel()
-	a := newACME(t, 3600).start()
+	a := newACME(t, month).start()
 	clients := newAuthority(t)
 	l := run{config: text(
 		"listen: [{address: '127.0.0.1:"+a.secure+"', tls: "+strings.Replace(a.settings("storage: kept, challenges: [tls-alpn-01]"),
@@ -243,7 +247,7 @@ func TestACMEWithClientCertificates(t *testing.T) {
 // otherwise.
 func TestACMEDefault(t *testing.T) {
 	t.Parallel()
-	a := newACME(t, 3600).start()
+	a := newACME(t, month).start()
 	config := func(rest string) []string {
 		return []string{
 			"listen: [{address: '127.0.0.1:" + a.secure + "', tls: " + strings.Replace(a.settings("storage: kept, hosts: [www.example.com, Example.com]"), "{acme:", "{"+rest+"acme:", 1) + "}]",
@@ -333,7 +337,7 @@ func askOnce(port string, roots *x509.CertPool) error {
 // nothing about those that stay.
 func TestACMERestart(t *testing.T) {
 	t.Parallel()
-	a := newACME(t, 3600).start()
+	a := newACME(t, month).start()
 	config := []string{
 		"listen: [{address: '127.0.0.1:" + a.secure + "', tls: " + a.settings("storage: kept") + "}]",
 		"backends: {example.com: {servers: ['" + mirror(t).URL + "']}}",
@@ -365,7 +369,7 @@ func TestACMERestart(t *testing.T) {
 // TestACMEAuthorityDown: an authority that is down stops nothing else, and is asked again until it is back.
 func TestACMEAuthorityDown(t *testing.T) {
 	t.Parallel()
-	a := newACME(t, 3600)
+	a := newACME(t, month)
 	l := run{config: text(
 		"listen: [{address: '127.0.0.1:"+a.plain+"'}, {address: '127.0.0.1:"+a.secure+"', tls: "+a.settings("storage: kept")+"}]",
 		"backends: {example.com: {servers: ['"+mirror(t).URL+"']}}")}.start(t)
@@ -391,7 +395,7 @@ func TestACMESharedStorage(t *testing.T) {
 }
 
 func shareStorage(t *testing.T, challenge string) {
-	a := newACME(t, 3600).start()
+	a := newACME(t, month).start()
 	folder := t.TempDir()
 	config := func(plain, secure string) run {
 		return run{config: text(
